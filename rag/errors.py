@@ -1,0 +1,187 @@
+"""Everything that openbook raises on purpose.
+
+    RagError
+    ├── BadRequest               the caller can mend it
+    │   ├── BadSetting           a setting or environment variable
+    │   ├── BadName              a collection's name
+    │   └── QuestionTooLong
+    ├── NotFound
+    │   ├── CollectionNotFound
+    │   └── DocumentNotFound
+    ├── SourceError              one file or folder that cannot be ingested
+    │   ├── SourceMissing
+    │   ├── SourceEmpty
+    │   ├── SourceCorrupt
+    │   └── SourceUnsupported
+    ├── StoreError
+    │   ├── DataFolderInUse
+    │   ├── FingerprintMismatch
+    │   └── StoreUnavailable
+    ├── ModelError
+    │   ├── ModelNotInstalled
+    │   ├── ModelUnavailable
+    │   ├── ModelRefused
+    │   └── ContextTooLong
+    └── ServiceError             the openbook service itself
+        ├── PortInUse
+        └── ServiceUnreachable
+
+``hint`` says the way out; ``retryable`` says that the same request may succeed later. ``code`` travels over
+HTTP, so that a client raises what the service raised.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class RagError(Exception):
+    retryable: bool = False
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def code(self) -> str:
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class BadRequest(RagError): ...
+
+
+class BadSetting(BadRequest): ...
+
+
+class BadName(BadRequest): ...
+
+
+class QuestionTooLong(BadRequest):
+    @classmethod
+    def of(cls, characters: int, limit: int) -> QuestionTooLong:
+        return cls(
+            f"The question has {characters:,} characters; at most {limit:,} are taken.",
+            "Ingest long text as a document and ask about it, or raise OPENBOOK_MAX_QUESTION_CHARACTERS.",
+        )
+
+
+class NotFound(RagError): ...
+
+
+class CollectionNotFound(NotFound):
+    @classmethod
+    def of(cls, name: str, known: list[str]) -> CollectionNotFound:
+        there = f"There are: {', '.join(known)}." if known else "There are none yet."
+        return cls(
+            f"There is no collection {name!r}. {there}",
+            f"Make it with: openbook ingest PATH --collection {name}",
+        )
+
+
+class DocumentNotFound(NotFound):
+    @classmethod
+    def of(cls, name: str, collection: str) -> DocumentNotFound:
+        return cls(
+            f"No document {name!r} in collection {collection!r}.",
+            f"List them with: openbook documents --collection {collection}",
+        )
+
+
+class SourceError(RagError): ...
+
+
+class SourceMissing(SourceError): ...
+
+
+class SourceEmpty(SourceError): ...
+
+
+class SourceCorrupt(SourceError): ...
+
+
+class SourceUnsupported(SourceError): ...
+
+
+class StoreError(RagError): ...
+
+
+class DataFolderInUse(StoreError):
+    retryable = True
+
+    @classmethod
+    def of(cls, folder: Path, pid: int | None, doing: str) -> DataFolderInUse:
+        who = f"process {pid} ({doing})" if pid else "another process"
+        return cls(
+            f"The data folder {folder} is in use by {who}.",
+            f"Wait for it, stop it with: kill {pid}, or use another folder: OPENBOOK_DATA_DIR=..."
+            if pid
+            else "Wait for it, or use another folder: OPENBOOK_DATA_DIR=...",
+        )
+
+
+class FingerprintMismatch(StoreError):
+    @classmethod
+    def of(cls, collection: str, stored: str, ours: str) -> FingerprintMismatch:
+        return cls(
+            f"Collection {collection!r} was embedded with {stored}; this openbook embeds with {ours}. "
+            "Vectors of two models cannot be compared.",
+            f"Build it anew beside the old one: openbook ingest PATH --collection {collection}-2, "
+            f"then drop the old one: openbook rm --all --collection {collection}",
+        )
+
+
+class StoreUnavailable(StoreError):
+    retryable = True
+
+
+class ModelError(RagError): ...
+
+
+class ModelNotInstalled(ModelError): ...
+
+
+class ModelUnavailable(ModelError):
+    retryable = True
+
+
+class ModelRefused(ModelError): ...
+
+
+class ContextTooLong(ModelError):
+    """``needed`` and ``budget`` in tokens."""
+
+    def __init__(self, message: str, hint: str = "", *, needed: int | None = None, budget: int | None = None):
+        super().__init__(message, hint)
+        self.needed, self.budget = needed, budget
+
+
+class ServiceError(RagError): ...
+
+
+class PortInUse(ServiceError):
+    @classmethod
+    def of(cls, host: str, port: int) -> PortInUse:
+        return cls(
+            f"Port {port} on {host} is taken by another program.",
+            f"Stop that program, or choose another port: openbook serve --port {port + 1}",
+        )
+
+
+class ServiceUnreachable(ServiceError):
+    retryable = True
+
+
+def _tree(cls: type[RagError]) -> dict[str, type[RagError]]:
+    found = {cls.__name__: cls}
+    for child in cls.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+def from_code(code: str, message: str, hint: str) -> RagError:
+    """The error that a service reported; an unknown code becomes a plain RagError."""
+    return _tree(RagError).get(code, RagError)(message, hint)

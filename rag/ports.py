@@ -1,0 +1,125 @@
+"""The seams of openbook: what the engine asks of its parts. Each has real implementers and one fake.
+
+Embedder, Store, Index and TokenCounter block and are called from threads; Generator is asynchronous,
+since its time is spent waiting for a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.types import Document, Hit, Passage, Usage
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Text to unit vectors."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dimension(self) -> int: ...
+    @property
+    def max_tokens(self) -> int:
+        """Longer texts are cut by the model, in its own tokens."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Passages, ``(n, dimension)``, each of length 1."""
+        ...
+
+    def embed_query(self, text: str) -> Vectors:
+        """A question, ``(dimension,)``."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts tokens as the served model does; ``exact`` is false for an estimate (which errs high)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def exact(self) -> bool: ...
+    def count(self, texts: Sequence[str]) -> list[int]: ...
+
+
+class Index(Protocol):
+    """One collection. A document is visible whole or not at all, at every moment."""
+
+    def search(self, text: str, vector: Vectors, limit: int) -> list[Hit]:
+        """Dense and BM25 candidates, fused by reciprocal rank, best first."""
+        ...
+
+    def read(self, document_id: str) -> list[Passage]:
+        """All passages of the visible revision, in order; empty if there is no such document."""
+        ...
+
+    def documents(self) -> list[Document]:
+        """The catalog, by source."""
+        ...
+
+    def put(self, document: Document, passages: Sequence[Passage], vectors: Vectors) -> None:
+        """Write, then swap: an older revision stays visible until this one is whole. Durable on return."""
+        ...
+
+    def remove(self, document_ids: Sequence[str]) -> None: ...
+
+
+class Store(Protocol):
+    """The collections of one data folder or one Qdrant server."""
+
+    def names(self) -> list[str]: ...
+
+    def open(self, collection: str, create: bool = False) -> Index:
+        """Raises CollectionNotFound, and FingerprintMismatch where its vectors come from another embedder."""
+        ...
+
+    def drop(self, collection: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Reranker(Protocol):
+    """Scores passages against a question, higher is better; scores are comparable within one call."""
+
+    def score(self, question: str, passages: Sequence[str]) -> list[float]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the model's reply. ``usage`` and ``finish_reason`` come with the last pieces."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The served model: the name to ask for and its window in tokens (prompt and answer together)."""
+
+    name: str
+    window: int
+
+
+class Generator(Protocol):
+    async def model(self) -> ModelInfo:
+        """Raises ModelUnavailable when the server does not answer."""
+        ...
+
+    def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+    ) -> AsyncIterator[Delta]:
+        """Raises ModelUnavailable, ContextTooLong or ModelRefused, before or between pieces."""
+        ...

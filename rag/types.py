@@ -1,0 +1,246 @@
+"""The values that flow through openbook, from a file to a cited answer.
+
+Everything here is frozen, plain and from the standard library, so that every other module can import it.
+Offsets are in characters of the document's normalized text, half-open. Lines and pages count from 1.
+Tokens are those of the served model's tokenizer. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Grade = Literal["exact", "partial", "unsupported"]
+Origin = Literal["mark", "support"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters ``[start, end)`` of a text."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"not a span: [{self.start}, {self.end})")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a reader looks a span up: a page (PDF) or slide, a sheet, and lines of the normalized text."""
+
+    line_start: int
+    line_end: int
+    page: int | None = None
+    sheet: str | None = None
+
+    def __str__(self) -> str:
+        if self.page is not None:
+            return f"p. {self.page}"
+        if self.sheet is not None:
+            return f"sheet {self.sheet}"
+        if self.line_start == self.line_end:
+            return f"line {self.line_start}"
+        return f"lines {self.line_start}-{self.line_end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source. ``id`` hashes (collection, source URI); ``revision`` hashes all that its passages depend on."""
+
+    id: str
+    collection: str
+    source: str
+    title: str
+    media_type: str
+    content_hash: str
+    revision: str
+    characters: int
+    tokens: int
+    passages: int
+    pages: int | None = None
+    tokenizer: str = ""
+    ingested_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A tile of a document: ``"".join(p.text for p in passages) == text``, in order of ``ordinal``.
+
+    A passage lies within one page or sheet and one section. ``line`` is the line that ``start`` is on.
+    """
+
+    id: str
+    document_id: str
+    revision: str
+    ordinal: int
+    start: int
+    line: int
+    text: str
+    tokens: int
+    section: tuple[str, ...] = ()
+    page: int | None = None
+    sheet: str | None = None
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+    def place(self, span: Span) -> Place:
+        """The place of ``span`` (offsets in the document), which must lie within this passage."""
+        if not self.start <= span.start <= span.end <= self.end:
+            raise ValueError(f"{span} is not within passage {self.ordinal} [{self.start}, {self.end})")
+        first = self.line + self.text.count("\n", 0, span.start - self.start)
+        # A span that ends with a line break ends on the line that it breaks.
+        last = self.line + self.text.count("\n", 0, max(span.start, span.end - 1) - self.start)
+        return Place(first, last, self.page, self.sheet)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found for a question; ``score`` is the fused score, comparable within one search only."""
+
+    document: Document
+    passage: Passage
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive passages of one document as the model reads them, under the mark ``[number]``."""
+
+    number: int
+    document: Document
+    passages: tuple[Passage, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(passage.text for passage in self.passages)
+
+    @property
+    def span(self) -> Span:
+        return Span(self.passages[0].start, self.passages[-1].end)
+
+    @property
+    def tokens(self) -> int:
+        return sum(passage.tokens for passage in self.passages)
+
+    @property
+    def place(self) -> Place:
+        """Where the block begins and ends; page and sheet are those of its first passage."""
+        first, last = self.passages[0], self.passages[-1]
+        end = last.place(Span(last.start, last.end)).line_end
+        return Place(first.line, end, first.page, first.sheet)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Something that was found and not read, and why."""
+
+    document_id: str
+    title: str
+    ordinals: tuple[int, ...]
+    tokens: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the model reads. ``tokens`` counts block text and headers; it never exceeds ``budget``."""
+
+    blocks: tuple[Block, ...]
+    drops: tuple[Drop, ...]
+    tokens: int
+    budget: int
+    ranking: tuple[int, ...] = ()
+    whole_corpus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A sentence of the answer tied to the words in a source that support it.
+
+    ``sentence`` is a span of the answer's text, ``span`` one of the document's; ``quote`` is the document's
+    text at ``span``, word for word. ``origin`` tells a mark that the model wrote from support found afterwards.
+    """
+
+    number: int
+    sentence: Span
+    document_id: str
+    source: str
+    title: str
+    span: Span
+    place: Place
+    quote: str
+    section: tuple[str, ...]
+    grade: Grade
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The server's own counts, in tokens. ``cached`` is ``None`` where the server does not say: never zero."""
+
+    prompt: int
+    completion: int
+    cached: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One line of the receipt: a block that the model read."""
+
+    number: int
+    document_id: str
+    source: str
+    title: str
+    place: Place
+    span: Span
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was searched, read and dropped for one question, what it cost, and how long each stage took."""
+
+    collection: str
+    documents: int
+    passages: int
+    hits: int
+    read: tuple[Read, ...]
+    dropped: tuple[Drop, ...]
+    context_tokens: int
+    budget_tokens: int
+    model: str
+    usage: Usage | None
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``answerable`` is false when nothing was found or the model said so; ``reason`` then says which.
+
+    ``unsupported`` lists the sentences of ``text`` for which no support was found.
+    """
+
+    question: str
+    text: str
+    answerable: bool
+    reason: str | None
+    citations: tuple[Citation, ...]
+    unsupported: tuple[Span, ...]
+    finish_reason: str | None
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as the engine takes it. ``None`` means: as the settings say."""
+
+    text: str
+    collection: str = "default"
+    max_context_tokens: int | None = None
+    max_answer_tokens: int | None = None
+    temperature: float = 0.0
