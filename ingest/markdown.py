@@ -1,0 +1,78 @@
+"""Markdown: the file's own text, with sections from its headings.
+
+markdown-it-py gives each heading's lines in the file (``token.map``), so offsets and lines of a citation are
+those of the file. unstructured turns Markdown into HTML first and so loses them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from ingest.parsed import Outline, Parsed, Region, join_bare
+from ingest.plain import decode
+
+# YAML between two lines of dashes at the top of the file; CommonMark would read it as a heading.
+_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
+
+_PARSER = MarkdownIt("commonmark").enable("table")
+
+
+def parse_markdown(data: bytes, name: str) -> Parsed:
+    text = decode(data, name)
+    front = _FRONT_MATTER.match(text)
+    offset = front.end() if front else 0
+    headings = _headings(text, offset)
+    regions, bare = _regions(text, headings)
+    named = _FRONT_TITLE.search(front.group(1)) if front else None
+    top = next((title for _, _, level, title in headings if level == 1), "")
+    return Parsed(text, (named.group(2) if named else "") or top or name, join_bare(regions, bare))
+
+
+def _headings(text: str, offset: int) -> list[tuple[int, int, int, str]]:
+    """(start, end, level, title) of each heading, offsets in ``text``; those in quotes and lists are text."""
+    starts = [offset]
+    for line in text[offset:].split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    tokens = _PARSER.parse(text[offset:])
+    found = []
+    for token, inline in itertools.pairwise(tokens):
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            first, last = token.map
+            end = min(starts[last], len(text))
+            found.append((starts[first], end, int(token.tag[1:]), _plain(inline)))
+    return found
+
+
+def _plain(inline: Token) -> str:
+    """A heading's text without its marks."""
+    words = (child.content or " " for child in inline.children or () if child.type in _TEXTS)
+    return " ".join("".join(words).split())
+
+
+_TEXTS = {"text", "code_inline", "softbreak", "hardbreak", "text_special"}
+
+
+def _regions(text: str, headings: Sequence[tuple[int, int, int, str]]) -> tuple[list[Region], list[bool]]:
+    """The regions, and for each whether it is nothing but its heading."""
+    first = headings[0][0] if headings else len(text)
+    outline = Outline()
+    regions, bare = [], []
+    if text[:first].strip():
+        regions.append(Region(0))
+        bare.append(False)
+    for index, (start, end, level, title) in enumerate(headings):
+        after = headings[index + 1][0] if index + 1 < len(headings) else len(text)
+        path = outline.enter(level, title) if title else outline.path
+        # Blank lines above the first heading belong to it.
+        regions.append(Region(start if regions else 0, path))
+        bare.append(not text[end:after].strip())
+    if text and not regions:
+        regions.append(Region(0))
+        bare.append(False)
+    return regions, bare

@@ -1,0 +1,63 @@
+"""Bytes to normalized text: one parser per media type."""
+
+from __future__ import annotations
+
+from ingest.mail import parse_email, parse_message
+from ingest.markdown import parse_markdown
+from ingest.office import parse_docx, parse_epub, parse_html, parse_pptx, parse_xlsx
+from ingest.parsed import Parsed, Parser
+from ingest.pdf import parse_pdf
+from ingest.plain import parse_plain
+from rag.errors import SourceEmpty, SourceUnsupported
+
+# Part of a document's revision: raise it whenever any parser gives another text or other regions.
+PARSER_VERSION = "1"
+
+PARSERS: dict[str, Parser] = {
+    "application/pdf": parse_pdf,
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": parse_docx,
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": parse_pptx,
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": parse_xlsx,
+    "application/vnd.ms-excel": parse_xlsx,
+    "application/epub+zip": parse_epub,
+    "application/xhtml+xml": parse_html,
+    "application/vnd.ms-outlook": parse_message,
+    "message/rfc822": parse_email,
+    "text/html": parse_html,
+    "text/markdown": parse_markdown,
+    "application/json": parse_plain,
+    "application/toml": parse_plain,
+    "application/xml": parse_plain,
+    "application/yaml": parse_plain,
+}
+
+# Formats that are known and not read: what to save them as.
+INSTEAD = {
+    "application/msword": "Save it as .docx and ingest that.",
+    "application/vnd.ms-powerpoint": "Save it as .pptx and ingest that.",
+    "application/rtf": "Save it as .docx and ingest that.",
+    "application/vnd.oasis.opendocument.text": "Save it as .docx and ingest that.",
+    "application/vnd.oasis.opendocument.spreadsheet": "Save it as .xlsx and ingest that.",
+    "application/vnd.oasis.opendocument.presentation": "Save it as .pptx and ingest that.",
+}
+
+
+def parse(data: bytes, name: str, media_type: str) -> Parsed:
+    """``name`` is the file's name as people know it; it stands in for a missing title and in messages.
+
+    Raises SourceEmpty (no bytes, no text), SourceCorrupt and SourceUnsupported, each naming the file.
+    """
+    parser = PARSERS.get(media_type)
+    if parser is None and media_type.startswith("text/"):
+        parser = parse_plain
+    if parser is None:
+        raise SourceUnsupported(
+            f"{name} is of a type that openbook does not read ({media_type}).",
+            INSTEAD.get(media_type, "Convert it to PDF, DOCX, HTML, Markdown or plain text."),
+        )
+    if not data:
+        raise SourceEmpty(f"{name} is empty (0 bytes).", "Check that it was saved or downloaded whole.")
+    parsed = parser(data, name)
+    if not parsed.text.strip():
+        raise SourceEmpty(f"{name} holds no text.", "Documents made of images alone cannot be read.")
+    return parsed

@@ -1,0 +1,251 @@
+"""From paths on the command line to the files worth reading, and what was left out, with the reason."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rag.errors import SourceMissing
+
+MAX_BYTES = 256 * 2**20
+
+# Folders that tools make: copies, caches and downloads of what is elsewhere. (Hidden ones go by their name.)
+PRUNED = {
+    "__pycache__": "compiled Python",
+    "node_modules": "installed packages",
+    "bower_components": "installed packages",
+    "site-packages": "installed packages",
+}
+
+MEDIA_TYPES = {
+    ".bash": "text/x-shellscript",
+    ".c": "text/x-c",
+    ".cc": "text/x-c++",
+    ".cfg": "text/plain",
+    ".conf": "text/plain",
+    ".cpp": "text/x-c++",
+    ".cs": "text/x-csharp",
+    ".css": "text/css",
+    ".csv": "text/csv",
+    ".cu": "text/x-cuda",
+    ".diff": "text/x-diff",
+    ".doc": "application/msword",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".eml": "message/rfc822",
+    ".epub": "application/epub+zip",
+    ".go": "text/x-go",
+    ".h": "text/x-c",
+    ".hpp": "text/x-c++",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".ini": "text/plain",
+    ".java": "text/x-java",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".jsonl": "application/json",
+    ".jsx": "text/javascript",
+    ".kt": "text/x-kotlin",
+    ".log": "text/plain",
+    ".lua": "text/x-lua",
+    ".markdown": "text/markdown",
+    ".md": "text/markdown",
+    ".msg": "application/vnd.ms-outlook",
+    ".odp": "application/vnd.oasis.opendocument.presentation",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".pdf": "application/pdf",
+    ".php": "text/x-php",
+    ".pl": "text/x-perl",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".proto": "text/plain",
+    ".py": "text/x-python",
+    ".pyi": "text/x-python",
+    ".r": "text/x-r",
+    ".rb": "text/x-ruby",
+    ".rs": "text/x-rust",
+    ".rst": "text/x-rst",
+    ".rtf": "application/rtf",
+    ".scala": "text/x-scala",
+    ".sh": "text/x-shellscript",
+    ".sql": "text/x-sql",
+    ".swift": "text/x-swift",
+    ".tex": "text/x-tex",
+    ".toml": "application/toml",
+    ".ts": "text/typescript",
+    ".tsv": "text/tab-separated-values",
+    ".tsx": "text/typescript",
+    ".txt": "text/plain",
+    ".xhtml": "application/xhtml+xml",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsm": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
+UNKNOWN = "application/octet-stream"
+
+# How much of a file of unknown type is looked at, in bytes.
+_SNIFF = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to ingest. ``path`` is absolute with links followed, so a file has one ``uri`` however it was
+    named; ``name`` is for people: the path from the given folder on, with that folder's own name."""
+
+    path: Path
+    uri: str
+    media_type: str
+    name: str
+    explicit: bool
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """``name`` is as in Source. A folder that was not entered is one entry and ends with a slash."""
+
+    path: Path
+    name: str
+    reason: str
+    explicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    sources: tuple[Source, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def find(paths: Sequence[Path], *, max_bytes: int = MAX_BYTES) -> Found:
+    """Files under ``paths``, in the order given and sorted within each folder.
+
+    A file that is named itself is taken even if it is hidden, empty or of unknown type, so that reading it
+    gives the error that says why it cannot be used. Raises SourceMissing before anything is looked at.
+    """
+    for path in paths:
+        if not path.exists():
+            raise SourceMissing(f"There is no file or folder {path}.", "Check the path, and where you are.")
+    walk = _Walk(max_bytes)
+    for path in paths:
+        if path.is_dir():
+            walk.folder(path, path.resolve().name or "root")
+        else:
+            walk.file(path, path.name, explicit=True)
+    return Found(tuple(walk.sources.values()), tuple(walk.skipped))
+
+
+def media_type_of(path: Path) -> str:
+    """By extension; a file without a known one by its first bytes: PDF, text, or UNKNOWN. Raises OSError."""
+    known = MEDIA_TYPES.get(path.suffix.lower())
+    if known:
+        return known
+    with path.open("rb") as file:
+        head = file.read(_SNIFF)
+    if head.startswith(b"%PDF-"):
+        return MEDIA_TYPES[".pdf"]
+    return "text/plain" if _is_text(head) else UNKNOWN
+
+
+def _is_text(head: bytes) -> bool:
+    if b"\0" in head:
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        # The read may end within a character (of at most four bytes).
+        return len(head) == _SNIFF and exc.start > _SNIFF - 4 and exc.reason == "unexpected end of data"
+    return True
+
+
+class _Walk:
+    def __init__(self, max_bytes: int) -> None:
+        self.sources: dict[Path, Source] = {}
+        self.skipped: list[Skipped] = []
+        self._max_bytes = max_bytes
+        self._entered: set[Path] = set()
+
+    def folder(self, path: Path, name: str) -> None:
+        real = path.resolve()
+        if real in self._entered:
+            # A second argument that names the same folder is no news; a link back into the tree is.
+            if path.is_symlink():
+                self._skip(path, f"{name}/", "a link to a folder that is read already")
+            return
+        self._entered.add(real)
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as exc:
+            self._skip(path, f"{name}/", f"cannot be opened ({exc.strerror})")
+            return
+        for entry in entries:
+            self._entry(Path(entry.path), f"{name}/{entry.name}")
+
+    def _entry(self, path: Path, name: str) -> None:
+        try:
+            is_folder = path.is_dir()
+        except OSError as exc:
+            self._skip(path, name, f"cannot be opened ({exc.strerror})")
+            return
+        reason = _prune(path) if is_folder else ("hidden" if path.name.startswith(".") else None)
+        if reason:
+            self._skip(path, f"{name}/" if is_folder else name, reason)
+        elif is_folder:
+            self.folder(path, name)
+        else:
+            self.file(path, name, explicit=False)
+
+    def file(self, path: Path, name: str, *, explicit: bool) -> None:
+        try:
+            real, status = path.resolve(), path.stat()
+            if real in self.sources:
+                self._again(real, path, name, explicit)
+                return
+            media_type = media_type_of(real) if stat.S_ISREG(status.st_mode) else UNKNOWN
+            if not os.access(real, os.R_OK):
+                raise PermissionError(13, os.strerror(13))
+        except OSError as exc:
+            broken = path.is_symlink() and not path.exists()
+            self._skip(
+                path, name, "a broken link" if broken else f"cannot be opened ({exc.strerror})", explicit
+            )
+            return
+        reason = next(self._objections(path, status, media_type, explicit), None)
+        if reason:
+            self._skip(path, name, reason, explicit)
+        else:
+            self.sources[real] = Source(real, real.as_uri(), media_type, name, explicit, status.st_size)
+
+    def _again(self, real: Path, path: Path, name: str, explicit: bool) -> None:
+        known = self.sources[real]
+        self.sources[real] = replace(known, explicit=known.explicit or explicit)
+        if path.is_symlink():
+            self._skip(path, name, f"the same file as {known.name}", explicit)
+
+    def _objections(
+        self, path: Path, status: os.stat_result, media_type: str, explicit: bool
+    ) -> Iterator[str]:
+        if not stat.S_ISREG(status.st_mode):
+            yield "not a regular file"
+        if status.st_size > self._max_bytes:
+            yield f"too large ({status.st_size:,} bytes; at most {self._max_bytes:,} are read)"
+        if not explicit and not status.st_size:
+            yield "empty"
+        if not explicit and media_type == UNKNOWN:
+            yield f"unknown type ({path.suffix or 'no extension, and not text'})"
+
+    def _skip(self, path: Path, name: str, reason: str, explicit: bool = False) -> None:
+        self.skipped.append(Skipped(path.absolute(), name, reason, explicit))
+
+
+def _prune(path: Path) -> str | None:
+    if path.name.startswith("."):
+        return "hidden"
+    if (path / "pyvenv.cfg").is_file():
+        return "a virtual environment"
+    return PRUNED.get(path.name)
