@@ -127,7 +127,7 @@ class FingerprintMismatch(StoreError):
     @classmethod
     def of(cls, collection: str, stored: str, ours: str) -> FingerprintMismatch:
         return cls(
-            f"Collection {collection!r} was embedded with {stored}; this openbook embeds with {ours}. "
+            f"Collection {collection!r} was made with {stored}; this openbook uses {ours}. "
             "Vectors of two models cannot be compared.",
             f"Build it anew beside the old one: openbook ingest PATH --collection {collection}-2, "
             f"then drop the old one: openbook rm --all --collection {collection}",

@@ -50,7 +50,7 @@ class TokenCounter(Protocol):
 
 
 class Index(Protocol):
-    """One collection. A document is visible whole or not at all, at every moment."""
+    """One collection. A document is visible whole or not at all, at every moment. Safe to use from threads."""
 
     def search(self, text: str, vector: Vectors, limit: int) -> list[Hit]:
         """Dense and BM25 candidates, fused by reciprocal rank, best first."""
@@ -60,8 +60,12 @@ class Index(Protocol):
         """All passages of the visible revision, in order; empty if there is no such document."""
         ...
 
-    def documents(self) -> list[Document]:
-        """The catalog, by source."""
+    def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
+        """The catalog, by source; or those of ``ids`` that are visible."""
+        ...
+
+    def size(self) -> tuple[int, int]:
+        """Visible documents and passages."""
         ...
 
     def put(self, document: Document, passages: Sequence[Passage], vectors: Vectors) -> None:

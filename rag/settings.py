@@ -40,8 +40,14 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the service binds.")
     port: int = Field(8080, ge=1, le=65535, description="Port that the service binds.")
 
-    qdrant_url: HttpUrl | None = Field(None, description="A Qdrant server; without it Qdrant runs in process.")
+    qdrant_url: HttpUrl | None = Field(
+        None, description="A Qdrant server; without it Qdrant runs in process."
+    )
     qdrant_api_key: str | None = Field(None, description="The Qdrant server's API key.")
+
+    embedder: str | None = Field(
+        None, description="Folder or hub name of a sentence-transformers model; by default all-MiniLM-L6-v2."
+    )
 
     llm_url: HttpUrl | None = Field(
         None, description="An OpenAI-compatible server (…/v1); without it openbook starts vLLM."
@@ -49,6 +55,9 @@ class Settings(BaseSettings):
     llm_model: str | None = Field(None, description="The model to ask for; by default the server's first.")
     llm_api_key: str | None = Field(None, description="The model server's API key.")
     llm_timeout_s: float = Field(600.0, gt=0, description="Longest wait for the next piece of an answer.")
+    llm_window: int = Field(
+        32768, ge=512, description="The model's window in tokens, where the server does not tell it."
+    )
     tokenizer: Path | None = Field(
         None, description="tokenizer.json of the served model; by default the server is asked."
     )
@@ -66,13 +75,19 @@ class Settings(BaseSettings):
         "float32", description="bfloat16 gives wrong answers on some CPUs; see docs/log.md."
     )
     vllm_kv_cache_gib: int = Field(2, ge=1, description="Memory for the managed vLLM's KV cache, in GiB.")
-    vllm_args: str = Field("", description="Further arguments for the managed vLLM, as a shell would split them.")
-    vllm_start_timeout_s: float = Field(900.0, gt=0, description="Longest wait for the managed vLLM's health.")
+    vllm_args: str = Field(
+        "", description="Further arguments for the managed vLLM, as a shell would split them."
+    )
+    vllm_start_timeout_s: float = Field(
+        900.0, gt=0, description="Longest wait for the managed vLLM's health."
+    )
 
     context_tokens: int | None = Field(
         None, ge=128, description="Tokens of documents put before the model; by default by the model's size."
     )
-    answer_tokens: int | None = Field(None, ge=1, description="Longest answer; by default by the model's size.")
+    answer_tokens: int | None = Field(
+        None, ge=1, description="Longest answer; by default by the model's size."
+    )
     search_limit: int = Field(48, ge=1, le=1000, description="Passages taken from the index for a question.")
     max_question_characters: int = Field(8000, ge=1, description="Longer questions are refused.")
 
@@ -98,4 +113,6 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise BadSetting(f"{name}: {first['msg']} (got {first['input']!r}).", "docs/settings.md says what it takes.") from error
+        raise BadSetting(
+            f"{name}: {first['msg']} (got {first['input']!r}).", "docs/settings.md says what it takes."
+        ) from error

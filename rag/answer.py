@@ -1,0 +1,263 @@
+"""The whole of openbook in one class: question -> retrieve -> pack -> prompt -> generate -> cite -> answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from rag import cite, prompt
+from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
+from rag.pack import pack, pack_whole
+from rag.ports import Delta, Embedder, Generator, Index, Message, Store, TokenCounter
+from rag.types import Answer, Block, Context, Document, Hit, Passage, Question, Read, Receipt
+
+# Documents of a corpus that is small enough to be read whole are few; a longer catalog is not even summed up.
+WHOLE_CORPUS_DOCUMENTS = 500
+# The chat template around two messages, and what joins between counted pieces may add, in tokens.
+TEMPLATE_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``context_tokens`` and ``answer_tokens`` of None: by the model's window."""
+
+    search: int = 48
+    question_characters: int = 8000
+    context_tokens: int | None = None
+    answer_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The first event of an answer: what the model is about to read. The receipt is not complete yet."""
+
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some text of the answer, as it arrives."""
+
+    text: str
+
+
+Event = Reading | Piece | Answer
+
+
+@dataclass(slots=True)
+class _Reply:
+    """What has come from the model so far."""
+
+    text: str = ""
+    last: Delta = field(default_factory=Delta)
+
+    def add(self, delta: Delta) -> None:
+        self.text += delta.text
+        self.last = Delta("", delta.finish_reason or self.last.finish_reason, delta.usage or self.last.usage)
+
+
+class Stages:
+    """Seconds of each stage, in the order in which they ended; ``total`` runs from the beginning."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.add(name, time.perf_counter() - began)
+
+    def add(self, name: str, seconds: float) -> None:
+        self._seconds[name] = round(self._seconds.get(name, 0.0) + seconds, 4)
+
+    def snapshot(self) -> dict[str, float]:
+        return {**self._seconds, "total": round(time.perf_counter() - self._began, 4)}
+
+
+class Rag:
+    """Answers questions over the collections of one store with one model."""
+
+    def __init__(
+        self, store: Store, embedder: Embedder, tokens: TokenCounter, generator: Generator, limits: Limits
+    ) -> None:
+        self.store, self.embedder, self.tokens = store, embedder, tokens
+        self.generator, self.limits = generator, limits
+
+    async def answer(self, question: Question) -> Answer:
+        """The last event of ``stream``."""
+        async for event in self.stream(question):
+            if isinstance(event, Answer):
+                return event
+        raise AssertionError("a stream ends with an answer")
+
+    async def stream(self, question: Question) -> AsyncIterator[Event]:
+        """A Reading, Pieces, then the Answer. Raises RagErrors, also between events."""
+        stages = Stages()
+        self._check(question.text)
+        index = await asyncio.to_thread(self.store.open, question.collection)
+        hits = await asyncio.to_thread(self._retrieve, index, question.text, stages)
+        model = await self.generator.model()
+        reserve = question.max_answer_tokens or self.limits.answer_tokens or min(1024, model.window // 8)
+        budget = self._budget(question, model.window, reserve)
+        with stages("pack"):
+            context = await asyncio.to_thread(self._pack, index, hits, budget)
+        receipt = await asyncio.to_thread(self._receipt, index, question, hits, context, model.name)
+        yield Reading(replace(receipt, seconds=stages.snapshot()))
+        if not context.blocks:
+            yield self._nothing_read(question, receipt, stages)
+            return
+        reply = _Reply()
+        sent = prompt.messages(context, question.text)
+        async for delta in self._generate(sent, reserve, question.temperature, stages):
+            reply.add(delta)
+            if delta.text:
+                yield Piece(delta.text)
+        yield await asyncio.to_thread(self._cited, question, context.blocks, reply, receipt, stages)
+
+    async def search(self, text: str, collection: str, limit: int) -> list[Hit]:
+        """Passages for a question, best first, without asking the model."""
+        self._check(text)
+        index = await asyncio.to_thread(self.store.open, collection)
+        return await asyncio.to_thread(self._retrieve, index, text, Stages(), limit)
+
+    def _check(self, text: str) -> None:
+        if not text.strip():
+            raise BadRequest("The question is empty.", "Ask something.")
+        if len(text) > self.limits.question_characters:
+            raise QuestionTooLong.of(len(text), self.limits.question_characters)
+
+    def _retrieve(self, index: Index, text: str, stages: Stages, limit: int | None = None) -> list[Hit]:
+        with stages("embed"):
+            vector = self.embedder.embed_query(text)
+        with stages("search"):
+            return index.search(text, vector, limit or self.limits.search)
+
+    def _budget(self, question: Question, window: int, reserve: int) -> int:
+        """Tokens for documents: the least of what was asked for, what is set and what the window leaves."""
+        fixed = sum(self.tokens.count([prompt.SYSTEM, question.text])) + TEMPLATE_TOKENS
+        room = window - reserve - fixed
+        if room <= 0:
+            raise ContextTooLong(
+                f"The question and an answer of {reserve:,} tokens leave no room for documents "
+                f"in the model's window of {window:,} tokens.",
+                "Ask a shorter question or lower max_answer_tokens.",
+                needed=reserve + fixed,
+                budget=window,
+            )
+        usual = self.limits.context_tokens or min(32768, room)
+        return min(room, question.max_context_tokens or usual)
+
+    def _pack(self, index: Index, hits: Sequence[Hit], budget: int) -> Context:
+        if not hits:
+            return Context((), (), 0, budget)
+        if whole := self._whole_corpus(index, budget):
+            return whole
+        documents = {hit.document.id: hit.document for hit in hits}
+        texts = {
+            document.id: self._counted(document, index.read(document.id)) for document in documents.values()
+        }
+        # A document may be replaced between search and read: its hits of the old revision are gone.
+        there = {(p.document_id, p.revision) for passages in texts.values() for p in passages[:1]}
+        current = [hit for hit in hits if (hit.document.id, hit.passage.revision) in there]
+        recounted = [replace(hit, passage=texts[hit.document.id][hit.passage.ordinal]) for hit in current]
+        return pack(recounted, texts, budget, self._header_tokens(list(documents.values())))
+
+    def _whole_corpus(self, index: Index, budget: int) -> Context | None:
+        if index.size()[0] > WHOLE_CORPUS_DOCUMENTS:
+            return None
+        documents = index.documents()
+        if sum(document.tokens for document in documents) > 2 * budget:  # by whichever tokenizer: cannot fit
+            return None
+        texts = {document.id: self._counted(document, index.read(document.id)) for document in documents}
+        return pack_whole(documents, texts, budget, self._header_tokens(documents))
+
+    def _counted(self, document: Document, passages: list[Passage]) -> list[Passage]:
+        """Passages with token counts of the model that is served now."""
+        if document.tokenizer == self.tokens.name:
+            return passages
+        counts = self.tokens.count([passage.text for passage in passages])
+        return [replace(passage, tokens=count) for passage, count in zip(passages, counts, strict=True)]
+
+    def _header_tokens(self, documents: Sequence[Document]) -> dict[str, int]:
+        counts = self.tokens.count([prompt.widest_heading(document) for document in documents])
+        return {document.id: count for document, count in zip(documents, counts, strict=True)}
+
+    async def _generate(
+        self, messages: Sequence[Message], max_tokens: int, temperature: float, stages: Stages
+    ) -> AsyncIterator[Delta]:
+        began, first = time.perf_counter(), None
+        async for delta in self.generator.stream(messages, max_tokens=max_tokens, temperature=temperature):
+            if delta.text and first is None:
+                first = time.perf_counter()
+                stages.add("first_token", first - began)
+            yield delta
+        stages.add("generate", time.perf_counter() - (first or began))
+
+    def _cited(
+        self, question: Question, blocks: Sequence[Block], reply: _Reply, receipt: Receipt, stages: Stages
+    ) -> Answer:
+        text = reply.text.strip()
+        found = bool(text) and not prompt.says_not_found(text)
+        with stages("cite"):
+            citations, unsupported = cite.resolve(text, blocks) if found else ((), ())
+        return Answer(
+            question=question.text,
+            text=text,
+            answerable=found,
+            reason=None if found else "The model found no answer in what it read.",
+            citations=citations,
+            unsupported=unsupported,
+            finish_reason=reply.last.finish_reason,
+            receipt=replace(receipt, usage=reply.last.usage, seconds=stages.snapshot()),
+        )
+
+    def _nothing_read(self, question: Question, receipt: Receipt, stages: Stages) -> Answer:
+        reason = (
+            f"Nothing in collection {question.collection!r} matches the question."
+            if receipt.hits == 0
+            else f"No passage fits a budget of {receipt.budget_tokens} tokens."
+        )
+        return Answer(
+            question=question.text,
+            text=prompt.NOT_FOUND,
+            answerable=False,
+            reason=reason,
+            citations=(),
+            unsupported=(),
+            finish_reason=None,
+            receipt=replace(receipt, seconds=stages.snapshot()),
+        )
+
+    def _receipt(
+        self, index: Index, question: Question, hits: Sequence[Hit], context: Context, model: str
+    ) -> Receipt:
+        documents, passages = index.size()
+        warnings = (
+            [] if self.tokens.exact else ["Token counts are estimates: the model's tokenizer is unknown."]
+        )
+        return Receipt(
+            collection=question.collection,
+            documents=documents,
+            passages=passages,
+            hits=len(hits),
+            read=tuple(map(_read, context.blocks)),
+            dropped=context.drops,
+            context_tokens=context.tokens,
+            budget_tokens=context.budget,
+            model=model,
+            usage=None,
+            warnings=tuple(warnings),
+        )
+
+
+def _read(block: Block) -> Read:
+    document = block.document
+    return Read(
+        block.number, document.id, document.source, document.title, block.place, block.span, block.tokens
+    )
+

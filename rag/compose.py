@@ -1,0 +1,139 @@
+"""The one place that names concrete classes: settings in, a running engine out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from rag.answer import Limits, Rag
+from rag.errors import ModelUnavailable
+from rag.models.embed import SentenceEmbedder
+from rag.models.tokens import ServedTokenizer, TokenizerFile
+from rag.models.vllm_client import ChatClient
+from rag.models.vllm_process import VllmProcess, VllmStatus
+from rag.owner import Owner, claim
+from rag.ports import Store, TokenCounter
+from rag.settings import Settings
+from rag.store.edge import EdgeStore
+
+# What SmolLM2-135M can still make sense of, and what a laptop's CPU prefills in a few seconds; docs/log.md.
+MANAGED_CONTEXT_TOKENS, MANAGED_ANSWER_TOKENS = 1500, 160
+
+
+class ModelServer(Protocol):
+    """The managed model server, where openbook runs one."""
+
+    @property
+    def status(self) -> VllmStatus: ...
+    async def start(self) -> None: ...
+    async def wait_ready(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """``server`` is None where OPENBOOK_LLM_URL names one that is not ours; ours is started by whoever asks."""
+
+    rag: Rag
+    owner: Owner
+    server: ModelServer | None
+    preload: Callable[[], None]
+
+
+@asynccontextmanager
+async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
+    """Owns the data folder until it exits; then everything that it opened is closed and stopped.
+
+    Raises DataFolderInUse, StoreUnavailable, ModelNotInstalled.
+    """
+    async with AsyncExitStack() as stack:
+        owner = stack.enter_context(claim(settings.data_dir, doing))
+        embedder = SentenceEmbedder(settings.embedder)
+        store = await asyncio.to_thread(open_store, settings, embedder)
+        stack.callback(store.close)
+        server = managed_server(settings) if settings.llm_url is None else None
+        if server:
+            stack.push_async_callback(server.stop)
+        generator = chat_client(settings, server)
+        stack.push_async_callback(generator.close)
+        tokens = token_counter(settings, stack)
+        yield Engine(
+            Rag(store, embedder, tokens, generator, limits(settings)), owner, server, preload=embedder.load
+        )
+
+
+def open_store(settings: Settings, embedder: SentenceEmbedder) -> Store:
+    if settings.qdrant_url is None:
+        return EdgeStore(
+            settings.data_dir / "collections", embedder=embedder.name, dimension=embedder.dimension
+        )
+    # Imported where it is used: the client alone takes longer to import than a listing takes to print.
+    from qdrant_client import QdrantClient
+
+    from rag.store.server import ServerStore
+
+    client = QdrantClient(url=str(settings.qdrant_url), api_key=settings.qdrant_api_key, timeout=60)
+    return ServerStore(client, embedder=embedder.name, dimension=embedder.dimension)
+
+
+def managed_server(settings: Settings) -> VllmProcess:
+    return VllmProcess(
+        python=settings.vllm_python,
+        model=settings.vllm_model,
+        served_name=settings.vllm_model.name,
+        max_model_len=settings.vllm_max_model_len,
+        dtype=settings.vllm_dtype,
+        kv_cache_gib=settings.vllm_kv_cache_gib,
+        extra_args=settings.vllm_args,
+        log_file=settings.data_dir / "logs" / "vllm.log",
+        start_timeout_s=settings.vllm_start_timeout_s,
+    )
+
+
+def chat_client(settings: Settings, server: VllmProcess | None) -> ChatClient:
+    external = str(settings.llm_url).rstrip("/")
+    return ChatClient(
+        (lambda: address(server)) if server else (lambda: external),
+        model=settings.llm_model if server is None else None,
+        api_key=settings.llm_api_key,
+        window=settings.llm_window,
+        timeout_s=settings.llm_timeout_s,
+    )
+
+
+def address(server: VllmProcess) -> str:
+    """Where the managed server answers; raises ModelUnavailable, saying what it is doing, until it does."""
+    status = server.status
+    if status.state != "ready":
+        raise ModelUnavailable(
+            f"The model server is {status.state}: {status.detail} ({status.seconds:.0f} s).",
+            "Wait with: openbook status --wait"
+            if status.state in ("starting", "restarting")
+            else "openbook doctor says more.",
+        )
+    return server.base_url
+
+
+def token_counter(settings: Settings, stack: AsyncExitStack) -> TokenCounter:
+    if settings.tokenizer:
+        return TokenizerFile(settings.tokenizer)
+    if settings.llm_url is None:
+        return TokenizerFile(settings.vllm_model / "tokenizer.json")
+    headers = {"Authorization": f"Bearer {settings.llm_api_key}"} if settings.llm_api_key else {}
+    client = stack.enter_context(httpx.Client(timeout=10.0, headers=headers, trust_env=False))
+    return ServedTokenizer(client, str(settings.llm_url))
+
+
+def limits(settings: Settings) -> Limits:
+    managed = settings.llm_url is None
+    return Limits(
+        search=settings.search_limit,
+        question_characters=settings.max_question_characters,
+        context_tokens=settings.context_tokens or (MANAGED_CONTEXT_TOKENS if managed else None),
+        answer_tokens=settings.answer_tokens or (MANAGED_ANSWER_TOKENS if managed else None),
+    )

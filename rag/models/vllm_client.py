@@ -1,0 +1,155 @@
+"""A client of any OpenAI-compatible server; what only vLLM tells (window, cached tokens) is read where present.
+
+https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from httpx_sse import SSEError, aconnect_sse
+
+from rag.errors import ContextTooLong, ModelRefused, ModelUnavailable
+from rag.ports import Delta, Message, ModelInfo
+from rag.types import Usage
+
+_TOO_LONG = re.compile(
+    r"context length|context window|too many tokens|maximum.*tokens|exceeds? .*context", re.I
+)
+
+
+class ChatClient:
+    """``base_url`` is asked for at every request, since a managed server may have moved to another port.
+
+    ``model`` of ``None`` means the first that the server lists; ``window`` is used where the server tells none.
+    """
+
+    def __init__(
+        self,
+        base_url: Callable[[], str],
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        window: int = 32768,
+        timeout_s: float = 600.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx.Timeout(timeout_s, connect=5.0)
+        # trust_env: a proxy from the environment must never see a local model's traffic.
+        self._http = httpx.AsyncClient(headers=headers, timeout=timeout, transport=transport, trust_env=False)
+        self._base_url, self._model, self._window = base_url, model, window
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def model(self) -> ModelInfo:
+        with _mapped(self._base_url()):
+            response = await self._http.get(f"{self._base_url()}/models", timeout=10.0)
+            _raise_for(response.status_code, response.text)
+            served = {entry["id"]: entry for entry in response.json()["data"]}
+        if not served or (self._model and self._model not in served):
+            raise ModelRefused(
+                f"The model server serves {', '.join(served) or 'no model'}, not {self._model!r}.",
+                "Set OPENBOOK_LLM_MODEL to one that it serves.",
+            )
+        name = self._model or next(iter(served))
+        return ModelInfo(name, int(served[name].get("max_model_len") or self._window))
+
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+    ) -> AsyncIterator[Delta]:
+        body = {
+            "model": (await self.model()).name,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        url = f"{self._base_url()}/chat/completions"
+        with _mapped(url):
+            async with aconnect_sse(self._http, "POST", url, json=body) as source:
+                if source.response.status_code != 200:
+                    await source.response.aread()
+                    _raise_for(source.response.status_code, source.response.text)
+                finished = False
+                async for event in source.aiter_sse():
+                    if event.data == "[DONE]":
+                        return
+                    delta = _delta(json.loads(event.data))
+                    finished = finished or delta.finish_reason is not None
+                    yield delta
+                if finished:  # some servers leave [DONE] out
+                    return
+        raise ModelUnavailable(
+            "The model server ended its answer in the middle.", "Look into its log; ask again."
+        )
+
+
+def _delta(chunk: dict[str, Any]) -> Delta:
+    if "error" in chunk:
+        _raise_for(int(chunk["error"].get("code") or 500), json.dumps(chunk))
+    choice = (chunk.get("choices") or [{}])[0]
+    usage = chunk.get("usage")
+    return Delta(
+        text=(choice.get("delta") or {}).get("content") or "",
+        finish_reason=choice.get("finish_reason"),
+        usage=_usage(usage) if usage else None,
+    )
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    details = usage.get("prompt_tokens_details") or {}
+    return Usage(usage["prompt_tokens"], usage.get("completion_tokens") or 0, details.get("cached_tokens"))
+
+
+def _raise_for(status: int, body: str) -> None:
+    if status == 200:
+        return
+    message = _message(body)
+    if status in (400, 413, 422) and _TOO_LONG.search(message):
+        raise ContextTooLong(
+            f"The model server refused the prompt as too long: {message}",
+            "Lower max_context_tokens (OPENBOOK_CONTEXT_TOKENS) or serve the model with a larger window.",
+        )
+    if status in (429, 500, 502, 503, 504):
+        raise ModelUnavailable(f"The model server answered {status}: {message}", "Try again in a moment.")
+    hint = (
+        "Check OPENBOOK_LLM_API_KEY." if status in (401, 403) else "Check OPENBOOK_LLM_URL; it ends in /v1."
+    )
+    raise ModelRefused(f"The model server answered {status}: {message}", hint)
+
+
+def _message(body: str) -> str:
+    try:
+        parsed = json.loads(body)
+        return str((parsed.get("error") or parsed).get("message") or body)[:500]
+    except (ValueError, AttributeError):
+        return body[:500]
+
+
+@contextmanager
+def _mapped(url: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise ModelUnavailable(
+            f"The model server at {url} did not answer in time.",
+            "Ask for less, or raise OPENBOOK_LLM_TIMEOUT_S.",
+        ) from error
+    except httpx.TransportError as error:
+        raise ModelUnavailable(
+            f"The model server at {url} cannot be reached: {error}",
+            "Is it running? OPENBOOK_LLM_URL says where; without it openbook starts its own.",
+        ) from error
+    except (SSEError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelRefused(
+            f"{url} does not answer as an OpenAI-compatible server does: {error!r}",
+            "Check OPENBOOK_LLM_URL; it ends in /v1.",
+        ) from error

@@ -1,0 +1,190 @@
+"""The embedded store: Qdrant's engine in this process, one folder per collection.
+
+The caller holds the data folder's lock (rag/owner.py): a second load of an open shard breaks the first one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import qdrant_edge as qe
+
+from rag.errors import CollectionNotFound, StoreUnavailable
+from rag.ports import Index
+from rag.store.collection import Collection
+from rag.store.points import (
+    DENSE,
+    KEYWORD_FIELDS,
+    META_ID,
+    RRF_K,
+    SPARSE,
+    Payload,
+    Point,
+    Sparse,
+    Where,
+    check_fingerprint,
+    check_name,
+    fingerprint_payload,
+)
+
+_PAGE = 1000  # points per scroll request
+
+
+@contextmanager
+def _mapped(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the bindings raise plain Exception
+        raise StoreUnavailable(
+            f"{what}: {error}", "Is the disk full or the folder damaged? Look with: openbook doctor"
+        ) from error
+
+
+class EdgeStore:
+    """Collections under ``folder``; ``embedder`` and ``dimension`` are the fingerprint of their vectors."""
+
+    def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
+        self._folder = folder
+        self._dimension = dimension
+        self._fingerprint = fingerprint_payload(embedder, dimension)
+        self._open: dict[str, tuple[qe.EdgeShard, Collection]] = {}
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".*"):  # a collection whose making or dropping was interrupted
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+    def open(self, collection: str, create: bool = False) -> Index:
+        path = self._folder / check_name(collection)
+        with self._lock:
+            if collection in self._open:
+                return self._open[collection][1]
+            if not path.is_dir():
+                if not create:
+                    raise CollectionNotFound.of(collection, self.names())
+                self._create(path)
+            with _mapped(f"Collection {collection!r} in {path} cannot be opened"):
+                shard = qe.EdgeShard.load(str(path))
+                points = EdgePoints(shard)
+                (meta,) = points.get([META_ID])
+            try:
+                check_fingerprint(collection, meta, self._fingerprint)
+            except Exception:
+                shard.close()
+                raise
+            self._open[collection] = shard, Collection(collection, points, exclusive=True)
+            return self._open[collection][1]
+
+    def drop(self, collection: str) -> None:
+        path = self._folder / check_name(collection)
+        with self._lock:
+            if collection in self._open:
+                self._open.pop(collection)[0].close()
+            if not path.is_dir():
+                raise CollectionNotFound.of(collection, self.names())
+            gone = path.rename(self._folder / f".dropped-{uuid.uuid4().hex}")
+            shutil.rmtree(gone)
+
+    def close(self) -> None:
+        with self._lock:
+            for shard, _ in self._open.values():
+                shard.flush()
+                shard.close()
+            self._open.clear()
+
+    def _create(self, path: Path) -> None:
+        """Made aside and renamed, so that a collection is there with its fingerprint or not at all."""
+        aside = self._folder / f".new-{uuid.uuid4().hex}"
+        config = qe.EdgeConfig(
+            vectors={DENSE: qe.EdgeVectorParams(self._dimension, qe.Distance.Cosine)},
+            sparse_vectors={SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)},
+        )
+        with _mapped(f"Collection folder {path} cannot be made"):
+            shard = qe.EdgeShard.create(str(aside), config)
+            for name in KEYWORD_FIELDS:
+                shard.update(qe.UpdateOperation.create_field_index(name, qe.PayloadSchemaType.Keyword))
+            points = EdgePoints(shard)
+            points.upsert([Point(META_ID, self._fingerprint)])
+            points.flush()
+            shard.close()
+            aside.rename(path)
+
+
+class EdgePoints:
+    """store.points.Points over one shard. The shard serialises its own updates."""
+
+    def __init__(self, shard: qe.EdgeShard) -> None:
+        self._shard = shard
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        with _mapped("Writing to the index failed"):
+            self._shard.update(qe.UpdateOperation.upsert_points([_point(point) for point in points]))
+
+    def assign(self, where: Where, payload: Payload) -> None:
+        with _mapped("Writing to the index failed"):
+            self._shard.update(qe.UpdateOperation.set_payload_by_filter(_filter(where), payload))
+
+    def delete(self, where: Where) -> None:
+        with _mapped("Deleting from the index failed"):
+            self._shard.update(qe.UpdateOperation.delete_points_by_filter(_filter(where)))
+
+    def get(self, ids: Sequence[str]) -> list[Payload]:
+        with _mapped("Reading the index failed"):
+            found = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
+        return [cast(Payload, record.payload) for record in found]
+
+    def scroll(self, where: Where) -> Iterator[Payload]:
+        offset: Any = None
+        while True:
+            request = qe.ScrollRequest(offset=offset, limit=_PAGE, filter=_filter(where), with_payload=True)
+            with _mapped("Reading the index failed"):
+                records, offset = self._shard.scroll(request)
+            yield from (cast(Payload, record.payload) for record in records)
+            if offset is None:
+                return
+
+    def count(self, where: Where) -> int:
+        with _mapped("Reading the index failed"):
+            return self._shard.count(qe.CountRequest(filter=_filter(where), exact=True))
+
+    def query(
+        self, dense: list[float], sparse: Sparse, where: Where, limit: int
+    ) -> list[tuple[Payload, float]]:
+        queries = [qe.Query.Nearest(dense, DENSE)]
+        if sparse.indices:
+            queries.append(qe.Query.Nearest(qe.SparseVector(sparse.indices, sparse.values), SPARSE))
+        prefetches = [qe.Prefetch(limit=limit, query=query, filter=_filter(where)) for query in queries]
+        fusion = cast(qe.Fusion, qe.Fusion.Rrf(RRF_K))  # the stub file declares Rrf as a class of its own
+        request = qe.QueryRequest(limit=limit, prefetches=prefetches, query=fusion, with_payload=True)
+        with _mapped("Searching the index failed"):
+            return [(cast(Payload, point.payload), point.score) for point in self._shard.query(request)]
+
+    def flush(self) -> None:
+        with _mapped("Writing the index to disk failed"):
+            self._shard.flush()
+
+
+def _point(point: Point) -> qe.Point:
+    vectors: dict[str, Any] = {}
+    if point.dense is not None:
+        vectors[DENSE] = point.dense
+    if point.sparse is not None:
+        vectors[SPARSE] = qe.SparseVector(point.sparse.indices, point.sparse.values)
+    return qe.Point(point.id, vectors, point.payload)
+
+
+def _filter(where: Where) -> qe.Filter:
+    return qe.Filter(
+        must=[qe.FieldCondition(key, match=qe.MatchValue(value)) for key, value in where.must.items()],
+        must_not=[
+            qe.FieldCondition(key, match=qe.MatchValue(value)) for key, value in where.must_not.items()
+        ],
+    )

@@ -1,0 +1,117 @@
+"""What both stores have in common below the level of documents: points, filters and the payload's layout.
+
+Three kinds of point live in one Qdrant collection: ``meta`` (one: the fingerprint), ``document`` (the catalog;
+no vectors) and ``passage``. Keeping the catalog beside the passages leaves nothing that could disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rag.errors import BadName, FingerprintMismatch
+from rag.types import Document, Passage
+
+DENSE, SPARSE = "dense", "bm25"
+RRF_K = 60  # Cormack, Clarke and Büttcher, SIGIR 2009: reciprocal rank fusion, k = 60
+KEYWORD_FIELDS = ("kind", "state", "document_id", "revision")
+META_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "openbook:meta"))
+FORMAT = 1  # of the payload; raised when older collections can no longer be read
+
+Payload = dict[str, Any]
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    indices: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    id: str
+    payload: Payload
+    dense: list[float] | None = None
+    sparse: Sparse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Payload fields that must equal, and must not equal, a value."""
+
+    must: Mapping[str, str] = field(default_factory=dict)
+    must_not: Mapping[str, str] = field(default_factory=dict)
+
+
+class Points(Protocol):
+    """The operations of one Qdrant collection that openbook uses; each is atomic and visible on return."""
+
+    def upsert(self, points: Sequence[Point]) -> None: ...
+    def assign(self, where: Where, payload: Payload) -> None: ...
+    def delete(self, where: Where) -> None: ...
+    def get(self, ids: Sequence[str]) -> list[Payload]: ...
+    def scroll(self, where: Where) -> Iterator[Payload]: ...
+    def count(self, where: Where) -> int: ...
+
+    def query(
+        self, dense: list[float], sparse: Sparse, where: Where, limit: int
+    ) -> list[tuple[Payload, float]]:
+        """Dense and sparse candidates fused by reciprocal rank in the engine, best first."""
+        ...
+
+    def flush(self) -> None:
+        """Returns when all updates before it survive a crash."""
+        ...
+
+
+def check_name(collection: str) -> str:
+    """Names become folders and Qdrant collections, on file systems that may ignore case."""
+    if not _NAME.fullmatch(collection) or ".." in collection:
+        raise BadName(
+            f"{collection!r} cannot name a collection.",
+            "Use 1 to 63 lower-case letters, digits, '-', '_' or '.', beginning and ending with a letter or digit.",
+        )
+    return collection
+
+
+def fingerprint_payload(embedder: str, dimension: int) -> Payload:
+    return {"kind": "meta", "format": FORMAT, "embedder": embedder, "dimension": dimension}
+
+
+def check_fingerprint(collection: str, stored: Payload, ours: Payload) -> None:
+    if stored != ours:
+        raise FingerprintMismatch.of(collection, _describe(stored), _describe(ours))
+
+
+def _describe(fingerprint: Payload) -> str:
+    return (
+        f"{fingerprint['embedder']} ({fingerprint['dimension']} dimensions, format {fingerprint['format']})"
+    )
+
+
+def document_payload(document: Document, *, dirty: bool) -> Payload:
+    payload = dataclasses.asdict(document)
+    payload["document_id"] = payload.pop("id")
+    return {"kind": "document", "state": "dirty" if dirty else "clean", **payload}
+
+
+def to_document(payload: Payload) -> Document:
+    fields = {k: v for k, v in payload.items() if k not in ("kind", "state", "document_id")}
+    return Document(id=payload["document_id"], **fields)
+
+
+def passage_payload(passage: Passage, *, live: bool) -> Payload:
+    payload = dataclasses.asdict(passage)
+    payload["passage_id"] = payload.pop("id")
+    payload["section"] = list(passage.section)
+    return {"kind": "passage", "state": "live" if live else "hidden", **payload}
+
+
+def to_passage(payload: Payload) -> Passage:
+    fields = {k: v for k, v in payload.items() if k not in ("kind", "state", "passage_id", "section")}
+    return Passage(id=payload["passage_id"], section=tuple(payload["section"]), **fields)

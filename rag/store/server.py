@@ -1,0 +1,179 @@
+"""The store on a Qdrant server, for a Spark or several; the same collections and contract as store/edge.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import httpx
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ApiException, ResponseHandlingException
+
+from rag.errors import CollectionNotFound, StoreUnavailable
+from rag.ports import Index
+from rag.store.collection import Collection
+from rag.store.points import (
+    DENSE,
+    KEYWORD_FIELDS,
+    META_ID,
+    RRF_K,
+    SPARSE,
+    Payload,
+    Point,
+    Sparse,
+    Where,
+    check_fingerprint,
+    check_name,
+    fingerprint_payload,
+)
+
+PREFIX = "openbook_"  # a server may hold other people's collections
+_PAGE = 1000
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except ResponseHandlingException as error:
+        raise StoreUnavailable(
+            f"The Qdrant server does not answer: {error}", "Is it running? OPENBOOK_QDRANT_URL says where."
+        ) from error
+    except (ApiException, httpx.HTTPError) as error:
+        raise StoreUnavailable(
+            f"The Qdrant server refused a request: {error}", "Look into its log."
+        ) from error
+
+
+class ServerStore:
+    def __init__(self, client: QdrantClient, *, embedder: str, dimension: int) -> None:
+        self._client = client
+        self._dimension = dimension
+        self._fingerprint = fingerprint_payload(embedder, dimension)
+        self._open: dict[str, Collection] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        with _mapped():
+            found = [collection.name for collection in self._client.get_collections().collections]
+        return sorted(name.removeprefix(PREFIX) for name in found if name.startswith(PREFIX))
+
+    def open(self, collection: str, create: bool = False) -> Index:
+        name = PREFIX + check_name(collection)
+        with self._lock, _mapped():
+            if collection in self._open:
+                return self._open[collection]
+            points = ServerPoints(self._client, name)
+            there = self._client.collection_exists(name)
+            meta = points.get([META_ID]) if there else []
+            if not there and not create:
+                raise CollectionNotFound.of(collection, self.names())
+            if not meta:  # new, or its making was interrupted before the last step
+                meta = [self._create(name, points)]
+            check_fingerprint(collection, meta[0], self._fingerprint)
+            self._open[collection] = Collection(collection, points, exclusive=False)
+            return self._open[collection]
+
+    def drop(self, collection: str) -> None:
+        with self._lock, _mapped():
+            self._open.pop(collection, None)
+            if not self._client.collection_exists(PREFIX + check_name(collection)):
+                raise CollectionNotFound.of(collection, self.names())
+            self._client.delete_collection(PREFIX + collection)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _create(self, name: str, points: ServerPoints) -> Payload:
+        if not self._client.collection_exists(name):
+            self._client.create_collection(
+                name,
+                vectors_config={
+                    DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
+                },
+                sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            )
+        for field in KEYWORD_FIELDS:
+            points.index(field)
+        points.upsert([Point(META_ID, self._fingerprint)])
+        return self._fingerprint
+
+
+class ServerPoints:
+    """store.points.Points over one server collection. Every update waits until it is applied and logged."""
+
+    def __init__(self, client: QdrantClient, name: str) -> None:
+        self._client, self._name = client, name
+
+    def index(self, field: str) -> None:
+        self._client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        with _mapped():
+            self._client.upsert(self._name, [_point(point) for point in points], wait=True)
+
+    def assign(self, where: Where, payload: Payload) -> None:
+        with _mapped():
+            self._client.set_payload(self._name, payload, points=_filter(where), wait=True)
+
+    def delete(self, where: Where) -> None:
+        with _mapped():
+            selector = models.FilterSelector(filter=_filter(where))
+            self._client.delete(self._name, selector, wait=True)
+
+    def get(self, ids: Sequence[str]) -> list[Payload]:
+        if not ids:
+            return []
+        with _mapped():
+            return [cast(Payload, record.payload) for record in self._client.retrieve(self._name, list(ids))]
+
+    def scroll(self, where: Where) -> Iterator[Payload]:
+        offset: Any = None
+        while True:
+            with _mapped():
+                records, offset = self._client.scroll(
+                    self._name, scroll_filter=_filter(where), limit=_PAGE, offset=offset
+                )
+            yield from (cast(Payload, record.payload) for record in records)
+            if offset is None:
+                return
+
+    def count(self, where: Where) -> int:
+        with _mapped():
+            return self._client.count(self._name, count_filter=_filter(where), exact=True).count
+
+    def query(
+        self, dense: list[float], sparse: Sparse, where: Where, limit: int
+    ) -> list[tuple[Payload, float]]:
+        prefetch = [models.Prefetch(query=dense, using=DENSE, filter=_filter(where), limit=limit)]
+        if sparse.indices:
+            vector = models.SparseVector(indices=sparse.indices, values=sparse.values)
+            prefetch.append(models.Prefetch(query=vector, using=SPARSE, filter=_filter(where), limit=limit))
+        fusion = models.RrfQuery(rrf=models.Rrf(k=RRF_K))
+        with _mapped():
+            found = self._client.query_points(self._name, query=fusion, prefetch=prefetch, limit=limit)
+        return [(cast(Payload, point.payload), point.score) for point in found.points]
+
+    def flush(self) -> None:
+        """The server logs an update before it acknowledges it."""
+
+
+def _point(point: Point) -> models.PointStruct:
+    vectors: dict[str, Any] = {}
+    if point.dense is not None:
+        vectors[DENSE] = point.dense
+    if point.sparse is not None:
+        vectors[SPARSE] = models.SparseVector(indices=point.sparse.indices, values=point.sparse.values)
+    return models.PointStruct(id=point.id, vector=vectors, payload=point.payload)
+
+
+def _filter(where: Where) -> models.Filter:
+    def conditions(pairs: Any) -> list[Any]:
+        return [
+            models.FieldCondition(key=key, match=models.MatchValue(value=value))
+            for key, value in pairs.items()
+        ]
+
+    return models.Filter(must=conditions(where.must), must_not=conditions(where.must_not))

@@ -1,0 +1,109 @@
+"""Hand-written stand-ins for the ports, deterministic and without models, sockets or files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from rag.errors import RagError
+from rag.ports import Delta, Message, ModelInfo, Vectors
+from rag.types import Document, Passage, Usage
+
+
+class FakeEmbedder:
+    """A bag of hashed words: texts that share words are near each other."""
+
+    name = "fake-bag-of-words"
+    dimension = 64
+    max_tokens = 256
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.embedded.extend(texts)
+        return np.stack([self.embed_query(text) for text in texts])
+
+    def embed_query(self, text: str) -> Vectors:
+        vector = np.zeros(self.dimension, dtype=np.float32)
+        for word in re.findall(r"\w+", text.lower()):
+            vector[int(hashlib.sha256(word.encode()).hexdigest(), 16) % self.dimension] += 1
+        norm = float(np.linalg.norm(vector)) or 1.0
+        return vector / np.float32(norm)
+
+
+class FakeCounter:
+    """One token for each word or sign."""
+
+    name = "fake-words"
+    exact = True
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [len(re.findall(r"\w+|[^\w\s]", text)) for text in texts]
+
+
+class FakeGenerator:
+    """Streams ``reply`` word by word and keeps what it was sent; ``error`` is raised instead of a reply."""
+
+    def __init__(self, reply: str = "", window: int = 4096, error: RagError | None = None) -> None:
+        self.reply, self.window, self.error = reply, window, error
+        self.sent: list[Sequence[Message]] = []
+
+    async def model(self) -> ModelInfo:
+        if self.error:
+            raise self.error
+        return ModelInfo("fake-model", self.window)
+
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+    ) -> AsyncIterator[Delta]:
+        self.sent.append(messages)
+        if self.error:
+            raise self.error
+        pieces = re.findall(r"\S+\s*", self.reply)
+        for piece in pieces:
+            yield Delta(piece)
+        prompt = sum(FakeCounter().count([message.content for message in messages]))
+        yield Delta(finish_reason="stop", usage=Usage(prompt, len(pieces), None))
+
+
+def document(source: str = "file:///a.txt", revision: str = "r1", **fields: object) -> Document:
+    base: dict[str, object] = {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, source)),
+        "collection": "default",
+        "source": source,
+        "title": source.rsplit("/", 1)[-1],
+        "media_type": "text/plain",
+        "content_hash": "0",
+        "revision": revision,
+        "characters": 0,
+        "tokens": 0,
+        "passages": 0,
+    }
+    return Document(**(base | fields))  # type: ignore[arg-type]
+
+
+def passages(doc: Document, *texts: str, page: int | None = None) -> list[Passage]:
+    """Tiles of a document whose text is the concatenation of ``texts``."""
+    made: list[Passage] = []
+    start = 0
+    for ordinal, text in enumerate(texts):
+        made.append(
+            Passage(
+                id=str(uuid.uuid5(uuid.UUID(doc.id), f"{doc.revision}/{ordinal}")),
+                document_id=doc.id,
+                revision=doc.revision,
+                ordinal=ordinal,
+                start=start,
+                line=1 + "".join(texts[:ordinal]).count("\n"),
+                text=text,
+                tokens=FakeCounter().count([text])[0],
+                page=page,
+            )
+        )
+        start += len(text)
+    return made

@@ -1,0 +1,254 @@
+"""The contract of Store and Index: the same tests for Qdrant in process and for qdrant-client.
+
+Set OPENBOOK_TEST_QDRANT_URL to run them against a real server too.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from qdrant_client import QdrantClient
+
+from fakes import FakeEmbedder, document, passages
+from rag.errors import BadName, CollectionNotFound, FingerprintMismatch, StoreUnavailable
+from rag.ports import Index, Store
+from rag.store.collection import Collection
+from rag.store.edge import EdgeStore
+from rag.store.points import Point, Where
+from rag.store.server import ServerPoints, ServerStore
+from rag.types import Document
+
+EMBEDDER = FakeEmbedder()
+SERVER = os.environ.get("OPENBOOK_TEST_QDRANT_URL")
+
+
+class Opener:
+    """Opens and opens again the same stored data, as a restart would."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.kind, self.folder = kind, folder
+        self._client: QdrantClient | None = None
+
+    def __call__(self, embedder: str = EMBEDDER.name, dimension: int = EMBEDDER.dimension) -> Store:
+        if self.kind == "edge":
+            return EdgeStore(self.folder, embedder=embedder, dimension=dimension)
+        if self._client is None:
+            self._client = QdrantClient(url=SERVER) if self.kind == "server" else QdrantClient(":memory:")
+        return ServerStore(self._client, embedder=embedder, dimension=dimension)
+
+
+@pytest.fixture(params=["edge", "memory", *(["server"] if SERVER else [])])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    with warnings.catch_warnings():
+        # qdrant-client's in-memory mode says that payload indexes do nothing there.
+        warnings.filterwarnings("ignore", message="Payload indexes have no effect", category=UserWarning)
+        yield Opener(request.param, tmp_path / "collections")
+
+
+@pytest.fixture
+def store(opener: Opener) -> Store:
+    return opener()
+
+
+@pytest.fixture
+def index(store: Store) -> Index:
+    return store.open("default", create=True)
+
+
+def put(index: Index, doc: Document, *texts: str) -> None:
+    tiles = passages(doc, *texts)
+    index.put(doc, tiles, EMBEDDER.embed([tile.text for tile in tiles]))
+
+
+def found(index: Index, query: str, limit: int = 10) -> list[str]:
+    return [hit.passage.text for hit in index.search(query, EMBEDDER.embed_query(query), limit)]
+
+
+def test_put_then_search_read_and_list(index: Index) -> None:
+    doc = document("file:///gauge.txt", pages=2)
+    put(index, doc, "The tide gauge measures water.\n", "Its battery lasts 400 days.\n")
+    put(index, document("file:///other.txt"), "Lunch is at noon.\n")
+    hits = index.search("how long does the battery last", EMBEDDER.embed_query("battery lasts days"), 10)
+    assert hits[0].passage.text == "Its battery lasts 400 days.\n"
+    assert hits[0].document == doc
+    assert hits[0].passage == passages(doc, "The tide gauge measures water.\n", "Its battery lasts 400 days.\n")[1]
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert "".join(p.text for p in index.read(doc.id)) == "The tide gauge measures water.\nIts battery lasts 400 days.\n"
+    assert [d.source for d in index.documents()] == ["file:///gauge.txt", "file:///other.txt"]
+    assert index.documents([doc.id]) == [doc]
+    assert index.size() == (2, 3)
+
+
+def test_bm25_finds_a_word_that_vectors_miss_and_a_stop_word_query_is_no_error(index: Index) -> None:
+    put(index, document(), "Error code E-4711 means a wet connector.", "Everything else.")
+    assert found(index, "E-4711")[0] == "Error code E-4711 means a wet connector."
+    assert len(found(index, "the of and")) == 2
+
+
+def test_replace_leaves_one_version(index: Index) -> None:
+    put(index, document(revision="r1"), "old text about gauges", "more old text")
+    put(index, document(revision="r2"), "new text about gauges")
+    assert found(index, "text about gauges") == ["new text about gauges"]
+    assert index.size() == (1, 1)
+    assert [p.text for p in index.read(document().id)] == ["new text about gauges"]
+
+
+def test_putting_the_same_revision_again_changes_nothing(index: Index) -> None:
+    for _ in range(2):
+        put(index, document(), "same", "same again")
+    assert index.size() == (1, 2)
+
+
+def test_remove_and_remove_again(index: Index) -> None:
+    put(index, document(), "text about gauges")
+    for _ in range(2):
+        index.remove([document().id])
+        assert index.size() == (0, 0)
+        assert found(index, "gauges") == []
+        assert index.read(document().id) == []
+
+
+def test_many_passages_keep_their_order(index: Index) -> None:
+    texts = [f"passage number {i}\n" for i in range(700)]
+    put(index, document(), *texts)
+    assert [p.text for p in index.read(document().id)] == texts
+
+
+def test_data_survive_reopening(opener: Opener) -> None:
+    store = opener()
+    put(store.open("default", create=True), document(), "text about gauges")
+    if opener.kind == "edge":  # closing a client of an in-memory store would end the store
+        store.close()
+    again = opener()
+    assert again.names() == ["default"]
+    assert found(again.open("default"), "gauges") == ["text about gauges"]
+
+
+def test_collections_are_apart_and_can_be_dropped(store: Store) -> None:
+    put(store.open("a", create=True), document(), "text in a")
+    put(store.open("b", create=True), document(), "text in b")
+    assert store.names() == ["a", "b"]
+    assert found(store.open("a"), "text") == ["text in a"]
+    store.drop("a")
+    assert store.names() == ["b"]
+    with pytest.raises(CollectionNotFound, match=r"no collection 'a'. There are: b"):
+        store.open("a")
+    with pytest.raises(CollectionNotFound):
+        store.drop("a")
+
+
+@pytest.mark.parametrize("name", ["", "A", "../x", "a/b", ".hidden", "a..b", "x" * 64, "ü"])
+def test_a_name_that_cannot_be_a_folder_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(BadName):
+        store.open(name, create=True)
+
+
+def test_vectors_of_another_embedder_are_refused_with_the_way_out(opener: Opener) -> None:
+    store = opener()
+    put(store.open("default", create=True), document(), "text")
+    if opener.kind == "edge":
+        store.close()
+    other = opener("another-model", EMBEDDER.dimension)
+    with pytest.raises(FingerprintMismatch, match=r"another-model.*openbook ingest PATH --collection default-2"):
+        other.open("default")
+
+
+class Crash(BaseException):
+    pass
+
+
+class CrashingPoints:
+    """Passes every operation on and crashes before the n-th that writes."""
+
+    def __init__(self, points: object, after: int) -> None:
+        self._points, self._left = points, after
+
+    def __getattr__(self, name: str) -> object:
+        operation = getattr(self._points, name)
+        if name not in ("upsert", "assign", "delete"):
+            return operation
+
+        def counted(*args: object) -> object:
+            if self._left == 0:
+                raise Crash
+            self._left -= 1
+            return operation(*args)
+
+        return counted
+
+
+OLD, NEW = ["old gauge one", "old gauge two"], ["new gauge one", "new gauge two", "new gauge three"]
+
+
+@pytest.mark.parametrize("steps", range(8))
+@pytest.mark.parametrize("operation", ["replace", "add", "remove"])
+def test_a_crash_at_any_step_leaves_one_whole_version_and_a_rerun_finishes(
+    opener: Opener, operation: str, steps: int
+) -> None:
+    store = opener()
+    index = store.open("default", create=True)
+    assert isinstance(index, Collection)
+    if operation != "add":
+        put(index, document(revision="old"), *OLD)
+    crashing = Collection("default", CrashingPoints(index._points, steps), exclusive=False)  # type: ignore[arg-type]
+    finished = True
+    try:
+        if operation == "remove":
+            crashing.remove([document().id])
+        else:
+            put(crashing, document(revision="new"), *NEW)
+    except Crash:
+        finished = False
+    assert finished == (steps >= {"replace": 6, "add": 6, "remove": 3}[operation])
+
+    before: list[list[str]] = [[]] if operation == "add" else [OLD]
+    after: list[str] = [] if operation == "remove" else NEW
+    assert [p.text for p in index.read(document().id)] in [*before, after]
+    seen = sorted(found(index, "gauge"))
+    assert seen in [sorted(before[0]), sorted(after)], "a search must see one whole version"
+
+    if opener.kind == "edge":  # a restart repairs; on a server another process may be in the middle of a write
+        store.close()
+        index = opener().open("default")
+        assert isinstance(index, Collection)
+        assert index._points.count(Where({"kind": "passage"})) == len(index.read(document().id))
+    if operation == "remove":
+        index.remove([document().id])
+    else:
+        put(index, document(revision="new"), *NEW)
+    assert [p.text for p in index.read(document().id)] == after
+    assert sorted(found(index, "gauge")) == sorted(after)
+    assert index._points.count(Where({"kind": "passage"})) == len(after)  # type: ignore[attr-defined]
+    assert index._points.count(Where({"kind": "document", "state": "dirty"})) == 0  # type: ignore[attr-defined]
+
+
+def test_interrupted_making_of_an_edge_collection_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".new-1").mkdir()
+    (tmp_path / ".dropped-2").mkdir()
+    store = EdgeStore(tmp_path, embedder="e", dimension=4)
+    assert store.names() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_making_of_a_server_collection_is_finished() -> None:
+    client = QdrantClient(":memory:")
+    store = ServerStore(client, embedder="e", dimension=4)
+    store.open("x", create=True)
+    ServerPoints(client, "openbook_x").delete(Where({"kind": "meta"}))
+    again = ServerStore(client, embedder="e", dimension=4)
+    assert again.open("x", create=True).size() == (0, 0)
+
+
+def test_engine_errors_are_mapped(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path, embedder="e", dimension=4)
+    index = store.open("x", create=True)
+    assert isinstance(index, Collection)
+    with pytest.raises(StoreUnavailable, match="Writing to the index failed"):
+        index._points.upsert([Point(document().id, {}, dense=[1.0])])
+    (tmp_path / "damaged").mkdir()
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        store.open("damaged")
