@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import io
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from typing import Any
 
@@ -34,12 +35,17 @@ def parse_message(data: bytes, name: str) -> Parsed:
         return Parsed("", name, ())
     first = elements[0].metadata
     headers = {
-        "From": ", ".join(first.sent_from or ()),
-        "To": ", ".join(first.sent_to or ()),
+        "From": _people(first.sent_from),
+        "To": _people(first.sent_to),
         "Date": first.last_modified or "",
         "Subject": first.subject or "",
     }
     return _write(name, headers, [], elements)
+
+
+def _people(addresses: list[str] | None) -> str:
+    """RFC 2047 encoded names decoded."""
+    return ", ".join(str(make_header(decode_header(each))) for each in addresses or () if each.strip())
 
 
 def _write(name: str, headers: dict[str, str], attached: list[str], elements: list[Any]) -> Parsed:

@@ -28,7 +28,7 @@ def parse_markdown(data: bytes, name: str) -> Parsed:
     front = _FRONT_MATTER.match(text)
     offset = front.end() if front else 0
     headings = _headings(text, offset)
-    regions, bare = _regions(text, headings)
+    regions, bare = _regions(text, headings, offset)
     named = _FRONT_TITLE.search(front.group(1)) if front else None
     top = next((title for _, _, level, title in headings if level == 1), "")
     return Parsed(text, (named.group(2) if named else "") or top or name, join_bare(regions, bare))
@@ -58,14 +58,16 @@ def _plain(inline: Token) -> str:
 _TEXTS = {"text", "code_inline", "softbreak", "hardbreak", "text_special"}
 
 
-def _regions(text: str, headings: Sequence[tuple[int, int, int, str]]) -> tuple[list[Region], list[bool]]:
-    """The regions, and for each whether it is nothing but its heading."""
+def _regions(
+    text: str, headings: Sequence[tuple[int, int, int, str]], offset: int
+) -> tuple[list[Region], list[bool]]:
+    """The regions, and for each whether it is nothing but its heading (or front matter)."""
     first = headings[0][0] if headings else len(text)
     outline = Outline()
     regions, bare = [], []
     if text[:first].strip():
         regions.append(Region(0))
-        bare.append(False)
+        bare.append(not text[offset:first].strip())
     for index, (start, end, level, title) in enumerate(headings):
         after = headings[index + 1][0] if index + 1 < len(headings) else len(text)
         path = outline.enter(level, title) if title else outline.path

@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import re
+import textwrap
 import zipfile
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -144,10 +145,13 @@ def _block(element: Any) -> str:
 
         return markdown_table(element.metadata.text_as_html).translate(_SPACES)
     if category == "CodeSnippet":
-        return f"```\n{_clean(element.text)}\n```"
+        return f"```\n{_clean(textwrap.dedent(element.text))}\n```"
     if category == "ListItem":
         text = _clean(element.text, " ")
-        indent = "  " * min(element.metadata.category_depth or 0, 8)
+        # HTML (and EPUB, which becomes HTML) counts the depth of lists from 1, Office from 0.
+        first = 0 if "officedocument" in (element.metadata.filetype or "") else 1
+        depth = (element.metadata.category_depth or 0) - first
+        indent = "  " * max(0, min(depth, 8))
         return f"{indent}{text if _MARKER.match(text) else f'- {text}'}" if text else ""
     return _clean(element.text)
 

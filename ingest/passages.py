@@ -30,6 +30,8 @@ _MAX_CLUSTER = 32
 
 # Blank lines end what is above them; indentation begins what follows.
 _PARAGRAPH_END = re.compile(r"\n(?:[^\S\n]*\n)+")
+# A line that ends a sentence: in wrapped text, such as that of a PDF, the better one of two line ends.
+_STOP_END = re.compile(r"[.!?][\"'”’»)\]]*[^\S\n]*\n(?:[^\S\n]*\n)*")
 _LINE_END = re.compile(r"\n(?:[^\S\n]*\n)*")
 # Zero-width joiner, variation selectors, skin tones: they belong to the character before them.
 _JOINING = {"\u200d", *map(chr, range(0xFE00, 0xFE10)), *map(chr, range(0x1F3FB, 0x1F400))}
@@ -109,7 +111,13 @@ class _Tiler:
         self._limit = limit
         self._small = int(limit * _SMALL)
         # From coarse to fine; each keeps every character of what it splits.
-        self._splitters: tuple[Splitter, ...] = (_paragraphs, _lines, partial(_prose, sentences), self._words)
+        self._splitters: tuple[Splitter, ...] = (
+            _paragraphs,
+            _stops,
+            _lines,
+            partial(_prose, sentences),
+            self._words,
+        )
 
     def tiles(self, text: str) -> list[str]:
         tiles: list[str] = []
@@ -163,6 +171,10 @@ class _Tiler:
 
 def _paragraphs(text: str) -> list[str]:
     return _cut(text, _PARAGRAPH_END)
+
+
+def _stops(text: str) -> list[str]:
+    return _cut(text, _STOP_END)
 
 
 def _lines(text: str) -> list[str]:

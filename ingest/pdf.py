@@ -21,12 +21,18 @@ _LOCK = threading.Lock()
 
 # Titles that programs write by themselves; the file's name says more.
 _NO_TITLE = re.compile(
-    r"^(untitled.*|document\d*|microsoft word.*|.*\.(docx?|indd|qxd|tex|dvi|pdf|xlsx?))$", re.I
+    r"(?:\(?(?:untitled|anonymous|unspecified|document\d*)\b|(?:microsoft (?:word|powerpoint)|powerpoint pres)"
+    r"|\S+\.[a-z]{2,4}$)",
+    re.IGNORECASE,
 )
+_WORD = re.compile(r"[^\W\d_]{3}|[^\W\d_a-zA-Z]")  # also a single letter of another script
 
 # PDFium marks a hyphen at a line's end with U+FFFE (older builds: U+0002).
 _HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-"})
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+
+# The document's title above its first heading, in characters.
+_MAX_COVER = 120
 
 _Heading = tuple[str, tuple[str, ...]]  # a title and its path, which ends with it
 
@@ -90,7 +96,7 @@ def _title(document: Any, name: str) -> str:
     """The metadata's title where a person wrote it, else the file's name: a first line is most often a
     running header or the issuer's, and says less."""
     title = " ".join(_CONTROLS.sub("", document.get_metadata_value("Title") or "").split())
-    return title if title and not _NO_TITLE.match(title) else PurePosixPath(name).name
+    return title if _WORD.search(title) and not _NO_TITLE.match(title) else PurePosixPath(name).name
 
 
 def _contents(document: Any) -> dict[int, list[_Heading]]:
@@ -138,4 +144,7 @@ def _find(text: str, title: str, start: int) -> int | None:
 
 
 def _is_heading(piece: str, path: tuple[str, ...]) -> bool:
-    return bool(path) and len("".join(piece.split())) <= len("".join(path[-1].split())) + 8
+    """Whether nothing stands under the heading; a few words above a page's first heading are one, too."""
+    if not path:
+        return len(piece.strip()) < _MAX_COVER
+    return len("".join(piece.split())) <= len("".join(path[-1].split())) + 8

@@ -202,7 +202,8 @@ class _Walk:
 
     def file(self, path: Path, name: str, *, explicit: bool) -> None:
         try:
-            real, status = path.resolve(), path.stat()
+            # stat first: for a link to itself resolve raises no OSError.
+            status, real = path.stat(), path.resolve()
             if real in self.sources:
                 self._again(real, path, name, explicit)
                 return

@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.parse import INSTEAD, PARSERS, parse
+from ingest.parsed import Composer, Outline, Parsed, Region
+from ingest.plain import decode
+from ingest.sources import MEDIA_TYPES
+from ingest.tables import markdown_table
+from rag.errors import SourceCorrupt, SourceEmpty, SourceError, SourceUnsupported
+
+DATA = Path(__file__).parent / "data"
+SAMPLES = Path(__file__).parent.parent / "samples"
+DOCX, PPTX, XLSX = (MEDIA_TYPES[suffix] for suffix in (".docx", ".pptx", ".xlsx"))
+
+
+def pdf(*pages: int | None) -> bytes:
+    """The manual's pages of these indices; None is a page without text."""
+    manual = pypdfium2.PdfDocument(SAMPLES / "heron-h2-manual.pdf")
+    made = pypdfium2.PdfDocument.new()
+    for page in pages:
+        if page is None:
+            made.new_page(200, 200).close()
+        else:
+            made.import_pages(manual, [page])
+    out = io.BytesIO()
+    made.save(out)
+    made.close()
+    manual.close()
+    return out.getvalue()
+
+
+def at(parsed: Parsed, phrase: str) -> Region:
+    """The region that holds ``phrase``."""
+    offset = parsed.text.index(phrase)
+    return [region for region in parsed.regions if region.start <= offset][-1]
+
+
+# --- which parser ---
+
+
+def test_every_media_type_that_is_found_is_read_or_explained() -> None:
+    for suffix, media_type in MEDIA_TYPES.items():
+        assert media_type in PARSERS or media_type in INSTEAD or media_type.startswith("text/"), suffix
+
+
+def test_heavy_parsers_are_imported_only_when_they_are_needed() -> None:
+    code = (
+        "import sys\n"
+        "from ingest.parse import parse\n"
+        "from ingest.passages import tile\n"
+        "list(tile(parse(b'# A\\n\\nwords\\n', 'a.md', 'text/markdown'), 900))\n"
+        "print([name for name in ('unstructured', 'llama_index', 'spacy', 'torch', 'docx') if name in sys.modules])"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+# --- what cannot be read: each error names the file and a way out ---
+
+
+def refuse(data: bytes, name: str, media_type: str, error: type[SourceError]) -> SourceError:
+    with pytest.raises(error) as raised:
+        parse(data, name, media_type)
+    assert name in raised.value.message
+    assert raised.value.hint
+    return raised.value
+
+
+@pytest.mark.parametrize("media_type", sorted(PARSERS))
+def test_no_bytes(media_type: str) -> None:
+    refuse(b"", "some.file", media_type, SourceEmpty)
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "text/markdown", "application/json"])
+def test_no_text(media_type: str) -> None:
+    refuse(b" \n\t\n", "blank.file", media_type, SourceEmpty)
+
+
+def test_unknown_type() -> None:
+    refuse(b"\x89PNG", "picture.png", "application/octet-stream", SourceUnsupported)
+
+
+def test_a_known_type_that_is_not_read_says_what_to_save_it_as() -> None:
+    assert ".docx" in refuse(b"x", "old.doc", "application/msword", SourceUnsupported).hint
+
+
+def test_binary_data_named_as_text() -> None:
+    refuse(b"\x7fELF\x02\x01\0\0\0\xff\xfe", "program.txt", "text/plain", SourceUnsupported)
+    refuse(b"a\0b", "nul.txt", "text/plain", SourceUnsupported)
+
+
+def test_no_pdf() -> None:
+    refuse(b"%PDF-1.7 and then nothing", "broken.pdf", "application/pdf", SourceCorrupt)
+
+
+def test_a_cut_pdf() -> None:
+    data = (SAMPLES / "heron-h2-manual.pdf").read_bytes()
+    refuse(data[:400], "half.pdf", "application/pdf", SourceCorrupt)
+
+
+def test_a_pdf_that_needs_a_password() -> None:
+    error = refuse((DATA / "locked.pdf").read_bytes(), "locked.pdf", "application/pdf", SourceCorrupt)
+    assert "password" in error.message
+
+
+def test_a_pdf_without_text_layer() -> None:
+    error = refuse(pdf(None, None), "scan.pdf", "application/pdf", SourceEmpty)
+    assert "2 page(s)" in error.message
+    assert "OCR" in error.hint
+
+
+# --- PDF ---
+
+
+def test_a_pdf_encrypted_with_an_empty_password_opens() -> None:
+    parsed = parse((DATA / "empty-password.pdf").read_bytes(), "a.pdf", "application/pdf")
+    assert "bracket H2-BR" in parsed.text
+
+
+def test_pages_count_from_one_and_blank_ones_count() -> None:
+    parsed = parse(pdf(2, None, 3), "a.pdf", "application/pdf")
+    assert parsed.pages == 3
+    assert at(parsed, "4 Calibration").page == 1
+    assert at(parsed, "E09 Tilted").page == 3
+    assert [region.page for region in parsed.regions] == [1, 3]
+
+
+def test_a_pdf_without_title_is_called_as_its_file() -> None:
+    assert parse(pdf(0), "manuals/gauge.pdf", "application/pdf").title == "gauge.pdf"
+
+
+def test_sections_of_a_pdf_begin_where_their_headings_stand() -> None:
+    data = (SAMPLES / "heron-h2-manual.pdf").read_bytes()
+    parsed = parse(data, "m.pdf", "application/pdf")
+    assert at(parsed, "six newton" if "six newton" in parsed.text else "6 newton").section == ("2 Mounting",)
+    assert at(parsed, "How long a pack lasts") == Region(parsed.text.index("3 Power"), ("3 Power",), page=2)
+    assert at(parsed, "Heron H2 Tide Gauge").section == ("1 Overview",)
+
+
+# --- plain text ---
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
+def test_encodings(encoding: str) -> None:
+    text = "Die Größe der Wellen über dem Pier wäre für den Hafenmeister ärgerlich gewesen.\n" * 3
+    assert decode(text.encode(encoding), "a.txt") == text
+
+
+def test_a_broken_utf16_file() -> None:
+    with pytest.raises(SourceCorrupt, match=r"a\.txt"):
+        decode(b"\xff\xfea\0\xd8", "a.txt")
+
+
+def test_line_ends_become_one_kind() -> None:
+    assert parse(b"a\r\nb\rc\n", "a.txt", "text/plain").text == "a\nb\nc\n"
+
+
+@given(st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"])))
+def test_plain_text_is_kept_character_for_character(text: str) -> None:
+    if not text.startswith("\ufeff"):
+        assert decode(text.encode(), "a.txt") == text
+
+
+# --- Markdown ---
+
+NOTES = b"""---
+title: "The notes"
+---
+# First
+
+## Inner `code` *em*
+
+Words.
+
+```sh
+# no heading
+```
+
+> # quoted
+
+Second
+======
+
+- # in a list
+"""
+
+
+def test_markdown_is_kept_and_its_headings_make_sections() -> None:
+    parsed = parse(NOTES, "notes.md", "text/markdown")
+    assert parsed.text == NOTES.decode()
+    assert parsed.title == "The notes"
+    assert [region.section for region in parsed.regions] == [("First", "Inner code em"), ("Second",)]
+    assert at(parsed, "# no heading").section == ("First", "Inner code em")
+
+
+def test_the_title_of_markdown() -> None:
+    assert parse(b"## Small\n\n# Great\n\nx", "a.md", "text/markdown").title == "Great"
+    assert parse(b"words", "a.md", "text/markdown").title == "a.md"
+
+
+def test_a_rule_at_the_top_is_no_front_matter() -> None:
+    parsed = parse(b"---\n\n# Title\n\nwords\n", "a.md", "text/markdown")
+    assert parsed.title == "Title"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["# A\n", "## B\n", "#\n", "\n", "x\n", "```\n", "---\n", "title: t\n", "> #c\n"])
+    )
+)
+def test_markdown_regions_cover_any_text(lines: list[str]) -> None:
+    text = "".join(lines)
+    if text.strip():
+        assert parse(text.encode(), "a.md", "text/markdown").text == text
+
+
+# --- the pieces that parsers share ---
+
+
+def test_outline_closes_headings_of_the_same_and_deeper_levels() -> None:
+    outline = Outline()
+    assert outline.enter(2, "a") == ("a",)
+    assert outline.enter(5, "b") == ("a", "b")
+    assert outline.enter(3, "c") == ("a", "c")
+    assert outline.enter(1, "d") == ("d",)
+
+
+def test_a_heading_without_text_joins_the_subsection_below() -> None:
+    composer = Composer()
+    composer.add("# A", Region(0, ("A",)), heading=True)
+    composer.add("## B", Region(0, ("A", "B")), heading=True)
+    composer.add("words", Region(0, ("A", "B")))
+    composer.add("# C", Region(0, ("C",)), heading=True)
+    composer.add("# D", Region(0, ("D",)), heading=True)
+    parsed = composer.finish("t")
+    assert [region.section for region in parsed.regions] == [("A", "B"), ("C",), ("D",)]
+    assert parsed.text == "# A\n\n## B\n\nwords\n\n# C\n\n# D"
+
+
+def test_tables_become_markdown() -> None:
+    html = (
+        "<table><tr><th>a|b</th><th colspan='2'>wide</th></tr>"
+        "<tr><td rowspan='2'>tall</td><td>1</td><td>2</td></tr><tr><td>3</td><td> 4\n5 </td></tr></table>"
+    )
+    assert markdown_table(html).splitlines() == [
+        "| a\\|b | wide |  |",
+        "| --- | --- | --- |",
+        "| tall | 1 | 2 |",
+        "|  | 3 | 4 5 |",
+    ]
+    assert markdown_table("<table><tr><td> </td></tr></table>") == ""
+
+
+# --- through unstructured ---
+
+
+def html(body: str) -> Parsed:
+    return parse(f"<html><body>{body}</body></html>".encode(), "page.html", "text/html")
+
+
+@pytest.mark.models
+def test_html_headings_lists_tables_and_code() -> None:
+    parsed = html(
+        "<h1>Gauge</h1><p>A&nbsp;word.</p><ul><li>one<ul><li>inner</li></ul></li><li>two</li></ul>"
+        "<h2>Codes</h2><table><tr><th>E01</th><td>No echo</td></tr></table><pre>  x = 1\n  y = 2</pre>"
+    )
+    assert parsed.title == "Gauge"
+    assert "A word.\n\n- one\n  - inner\n- two\n\n## Codes" in parsed.text
+    assert "| E01 | No echo |" in parsed.text
+    assert "```\nx = 1\ny = 2\n```" in parsed.text
+    assert at(parsed, "E01").section == ("Gauge", "Codes")
+
+
+@pytest.mark.models
+def test_html_says_its_encoding() -> None:
+    page = "<html><head><meta charset='cp1251'><title>Прилив</title></head><body><p>Уровень воды</p></body></html>"
+    parsed = parse(page.encode("cp1251"), "a.html", "text/html")
+    assert (parsed.title, parsed.text) == ("Прилив", "Уровень воды")
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    "media_type", [DOCX, PPTX, XLSX, "application/epub+zip", "application/vnd.ms-outlook"]
+)
+@pytest.mark.parametrize("data", [b"not what it says", b"PK\x03\x04 cut short"])
+def test_corrupt_office_files(media_type: str, data: bytes) -> None:
+    refuse(data, "broken.file", media_type, SourceCorrupt)
+
+
+@pytest.mark.models
+def test_an_office_file_of_another_kind() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("word/document.xml", "<w/>")
+    refuse(out.getvalue(), "fake.docx", DOCX, SourceCorrupt)
+
+
+@pytest.mark.models
+def test_html_without_words() -> None:
+    refuse(b"<html><body><img src='a.png'></body></html>", "a.html", "text/html", SourceEmpty)
+
+
+def test_a_file_that_is_no_mail() -> None:
+    refuse(b"just words", "a.eml", "message/rfc822", SourceCorrupt)
+
+
+@pytest.mark.models
+def test_mail_names_its_attachments() -> None:
+    mail = (
+        b"From: =?utf-8?q?J=C3=B6rg?= <j@x.example>\r\nSubject: Level\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n'
+        b'--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename="a.pdf"\r\n\r\n'
+        b"x\r\n--b--\r\n"
+    )
+    parsed = parse(mail, "a.eml", "message/rfc822")
+    assert parsed.title == "Level"
+    assert (
+        parsed.text
+        == "From: Jörg <j@x.example>\nSubject: Level\nAttachments (not read): a.pdf\n\nSee the file."
+    )
+
+
+@pytest.mark.models
+def test_slides_are_pages() -> None:
+    import pptx
+
+    deck = pptx.Presentation()
+    for title in ("Ebb", "Flood"):
+        slide = deck.slides.add_slide(deck.slide_layouts[1])
+        slide.shapes.title.text = title
+        slide.placeholders[1].text = f"Water in {title}"
+    out = io.BytesIO()
+    deck.save(out)
+    parsed = parse(out.getvalue(), "tides.pptx", PPTX)
+    assert (parsed.title, parsed.pages) == ("Ebb", 2)
+    assert at(parsed, "Water in Flood") == Region(parsed.text.index("# Flood"), ("Flood",), page=2)
