@@ -98,7 +98,7 @@ class Rag:
     async def stream(self, question: Question) -> AsyncIterator[Event]:
         """A Reading, Pieces, then the Answer. Raises RagErrors, also between events."""
         stages = Stages()
-        self._check(question.text)
+        self.check(question.text)
         index = await asyncio.to_thread(self.store.open, question.collection)
         hits = await asyncio.to_thread(self._retrieve, index, question.text, stages)
         model = await self.generator.model()
@@ -121,11 +121,12 @@ class Rag:
 
     async def search(self, text: str, collection: str, limit: int) -> list[Hit]:
         """Passages for a question, best first, without asking the model."""
-        self._check(text)
+        self.check(text)
         index = await asyncio.to_thread(self.store.open, collection)
         return await asyncio.to_thread(self._retrieve, index, text, Stages(), limit)
 
-    def _check(self, text: str) -> None:
+    def check(self, text: str) -> None:
+        """Raises BadRequest for an empty question, QuestionTooLong for a long one."""
         if not text.strip():
             raise BadRequest("The question is empty.", "Ask something.")
         if len(text) > self.limits.question_characters:
@@ -260,4 +261,3 @@ def _read(block: Block) -> Read:
     return Read(
         block.number, document.id, document.source, document.title, block.place, block.span, block.tokens
     )
-

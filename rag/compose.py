@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -119,7 +119,7 @@ def address(server: VllmProcess) -> str:
     return server.base_url
 
 
-def token_counter(settings: Settings, stack: AsyncExitStack) -> TokenCounter:
+def token_counter(settings: Settings, stack: AsyncExitStack | ExitStack) -> TokenCounter:
     if settings.tokenizer:
         return TokenizerFile(settings.tokenizer)
     if settings.llm_url is None:

@@ -32,7 +32,7 @@ class Record:
 
 class Owner:
     def __init__(self, folder: Path, record: Record) -> None:
-        self._folder, self.record = folder, record
+        self.folder, self.record = folder, record
         self._write()
 
     def announce(self, url: str) -> None:
@@ -41,10 +41,10 @@ class Owner:
         self._write()
 
     def _write(self) -> None:
-        aside = self._folder / "owner.json.new"
+        aside = self.folder / "owner.json.new"
         aside.touch(mode=0o600)
         aside.write_text(json.dumps(asdict(self.record)))
-        aside.replace(self._folder / "owner.json")
+        aside.replace(self.folder / "owner.json")
 
 
 @contextmanager
@@ -56,7 +56,9 @@ def claim(folder: Path, doing: str) -> Iterator[Owner]:
         lock.acquire(timeout=_RETRY_S)
     except Timeout:
         record = _read(folder)
-        raise DataFolderInUse.of(folder, record.pid if record else None, record.doing if record else "") from None
+        raise DataFolderInUse.of(
+            folder, record.pid if record else None, record.doing if record else ""
+        ) from None
     except OSError as error:
         raise BadSetting(
             f"The data folder {folder} cannot be used: {error}",

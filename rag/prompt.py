@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from rag.ports import Message
+from rag.text import label
 from rag.types import Block, Context, Document
 
 NOT_FOUND = "The documents do not say."
@@ -42,7 +43,7 @@ def render(block: Block) -> str:
 
 
 def heading(block: Block) -> str:
-    return f"<document [{block.number}] {block.document.title}, {where(block)}>"
+    return f"<document [{block.number}] {label(block.document)}, {where(block)}>"
 
 
 def where(block: Block) -> str:
@@ -55,7 +56,7 @@ def where(block: Block) -> str:
 
 def widest_heading(document: Document) -> str:
     """A heading at least as long as any block's of this document can be, for counting its tokens beforehand."""
-    return f"<document [9999] {document.title}, lines 999999-999999>\n</document>\n\n"
+    return f"<document [9999] {label(document)}, lines 999999-999999>\n</document>\n\n"
 
 
 def marks(reply: str) -> Iterator[tuple[int, int, list[int]]]:

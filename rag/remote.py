@@ -6,15 +6,16 @@ Generic on purpose: paths and bodies belong to the commands, this file to HTTP a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 from httpx_sse import connect_sse
 
-from rag.errors import RagError, ServiceUnreachable, from_code
-from rag.owner import Record
+from rag import owner
+from rag.errors import DataFolderInUse, RagError, ServiceUnreachable, from_code
 
 
 class Remote:
@@ -26,15 +27,11 @@ class Remote:
         timeout = httpx.Timeout(timeout_s, connect=5.0)
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
-    @classmethod
-    def of(cls, record: Record) -> Remote:
-        return cls(record.url or "", record.token)
-
-    def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """The reply's JSON; raises what the service raised."""
+    def call(self, method: str, path: str, *, accept: Container[int] = (200,), **arguments: Any) -> Any:
+        """The reply's JSON; raises what the service raised, where the status is not one of ``accept``."""
         with self._mapped():
             response = self._http.request(method, path, **arguments)
-            if response.is_error:
+            if response.status_code not in accept:
                 raise _problem(response)
             return response.json()
 
@@ -59,6 +56,17 @@ class Remote:
                 f"The openbook service at {self.url} does not answer as it should: {error!r}",
                 "Look at its log, or stop it and try again.",
             ) from error
+
+
+def find_service(folder: Path) -> Remote | None:
+    """The service that owns the data folder; None where nobody does. Raises DataFolderInUse, naming the pid,
+    where the owner is not a service or not one yet."""
+    record = owner.find(folder)
+    if record is None:
+        return None
+    if record.url is None:
+        raise DataFolderInUse.of(folder, record.pid, record.doing)
+    return Remote(record.url, record.token)
 
 
 def _problem(response: httpx.Response) -> RagError:

@@ -17,9 +17,14 @@ _ABBREVIATION = re.compile(
 _WORD = re.compile(r"\d+(?:[.,:/-]\d+)*%?|[^\W\d_](?:[\w'’]*[^\W_])?")
 
 
+def label(document: Document) -> str:
+    """File name and title, said once where one holds the other: ``samples/manual.pdf: Heron H2 Manual``."""
+    return document.name if document.title in document.name else f"{document.name}: {document.title}"
+
+
 def header(document: Document, passage: Passage) -> str:
-    """What the index sees before a passage: the title and the heading path. The model does not read it so."""
-    return " > ".join((document.title, *passage.section))
+    """What the index sees before a passage: file, title and heading path. The model does not read it so."""
+    return " > ".join((label(document), *passage.section))
 
 
 def indexed_text(document: Document, passage: Passage) -> str:

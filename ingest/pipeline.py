@@ -1,0 +1,236 @@
+"""Files to documents in the index, one whole file at a time: find, read, parse, tile, embed, store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from ingest.parse import PARSER_VERSION, parse
+from ingest.parsed import Parsed
+from ingest.passages import TILING_VERSION, max_characters_for, passages
+from ingest.report import FileResult, Found, Progress, Report, Status
+from ingest.sources import Skipped, Source, find
+from rag.errors import CollectionNotFound, RagError, SourceError, SourceUnsupported
+from rag.ports import Embedder, Index, Store, TokenCounter, Vectors
+from rag.text import indexed_text
+from rag.types import Document, Passage, short_name
+
+log = logging.getLogger(__name__)
+
+Event = Found | Progress | FileResult | Report
+EMBED_BATCH = 64  # passages between two signs of progress: seconds on a CPU
+
+_NAMESPACE = uuid.UUID("6f70656e-626f-5f6f-8b00-646f63756d65")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a run has done so far."""
+
+    results: list[FileResult]
+    parsed: int = 0
+    embedded: int = 0
+    bytes_done: int = 0
+
+
+class Ingestion:
+    """One run. Iterate over ``run``; between two events it can be abandoned without harm."""
+
+    def __init__(self, store: Store, embedder: Embedder, tokens: TokenCounter, collection: str) -> None:
+        self._store, self._embedder, self._tokens = store, embedder, tokens
+        self._collection = collection
+        self._index = _existing(store, collection)
+        self._max_characters = max_characters_for(embedder.max_tokens)
+        self._tally = _Tally([])
+        self._seconds: dict[str, float] = {}
+
+    def run(self, paths: Sequence[Path]) -> Iterator[Event]:
+        """Found, then Progress and FileResult for each file, then the Report.
+
+        Raises SourceMissing before anything is done; StoreErrors and a missing embedding model end the run,
+        and what was stored stays. Everything else that can go wrong is that file's result.
+        """
+        began = time.perf_counter()
+        found = find(paths)
+        yield Found(len(found.sources) + len(found.skipped), sum(source.size for source in found.sources))
+        for skipped in found.skipped:
+            yield self._done(_skipped(skipped), 0)
+        for source in found.sources:
+            yield from self._file(source)
+        self._seconds["total"] = time.perf_counter() - began
+        yield Report(
+            self._collection,
+            tuple(self._tally.results),
+            self._tally.parsed,
+            self._tally.embedded,
+            {stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
+        )
+
+    def _file(self, source: Source) -> Iterator[Event]:
+        try:
+            result = yield from self._ingest(source)
+        except SourceError as error:
+            # A folder holds what it holds; a file that was named was meant.
+            passed_over = isinstance(error, SourceUnsupported) and not source.explicit
+            result = _failure(source, error, "skipped" if passed_over else "failed")
+            if before := self._current(source):
+                stays = f"{result.reason} The version of {before[0].ingested_at} stays."
+                result = replace(result, reason=stays)
+        except (RagError, MemoryError):
+            raise
+        except Exception as error:  # a parser's bug must cost one file, not the run
+            log.exception("ingesting %s failed", source.path)
+            result = _failure(source, SourceError(f"{source.name}: {error!r}", "This is a bug in openbook."))
+        yield self._done(result, source.size)
+
+    def _ingest(self, source: Source) -> Generator[Event, None, FileResult]:
+        data = _read(source)
+        content_hash = hashlib.sha256(data).hexdigest()
+        document_id = self._document_id(source)
+        revision = self._revision(source, content_hash)
+        current = self._current(source)
+        if current and current[0].revision == revision:
+            return _result(source, "unchanged", current[0])
+        yield self._progress(source, "parse")
+        with self._timed("parse"):
+            parsed = parse(data, source.name, source.media_type)
+            tiles = passages(parsed, document_id, revision, self._tokens.count, self._max_characters)
+        self._tally.parsed += 1
+        document = self._document(source, content_hash, document_id, revision, parsed, tiles)
+        vectors = yield from self._embed(source, document, tiles)
+        yield self._progress(source, "store", len(tiles), len(tiles))
+        with self._timed("store"):
+            # Made only now, so that a run in which nothing could be read leaves no empty collection.
+            self._index = self._index or self._store.open(self._collection, create=True)
+            self._index.put(document, tiles, vectors)
+        return _result(source, "replaced" if current else "added", document)
+
+    def _embed(
+        self, source: Source, document: Document, tiles: Sequence[Passage]
+    ) -> Generator[Event, None, Vectors]:
+        batches: list[Vectors] = []
+        for at in range(0, len(tiles), EMBED_BATCH):
+            yield self._progress(source, "embed", at, len(tiles))
+            with self._timed("embed"):
+                batches.append(
+                    self._embedder.embed(
+                        [indexed_text(document, tile) for tile in tiles[at : at + EMBED_BATCH]]
+                    )
+                )
+        self._tally.embedded += len(tiles)
+        return np.concatenate(batches)
+
+    def _document(
+        self,
+        source: Source,
+        content_hash: str,
+        document_id: str,
+        revision: str,
+        parsed: Parsed,
+        tiles: Sequence[Passage],
+    ) -> Document:
+        return Document(
+            id=document_id,
+            collection=self._collection,
+            source=source.uri,
+            title=parsed.title,
+            media_type=source.media_type,
+            content_hash=content_hash,
+            revision=revision,
+            characters=len(parsed.text),
+            tokens=sum(tile.tokens for tile in tiles),
+            passages=len(tiles),
+            pages=parsed.pages,
+            tokenizer=self._tokens.name,
+            ingested_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _document_id(self, source: Source) -> str:
+        return str(uuid.uuid5(_NAMESPACE, f"{self._collection}\n{source.uri}"))
+
+    def _current(self, source: Source) -> list[Document]:
+        return self._index.documents([self._document_id(source)]) if self._index else []
+
+    def _revision(self, source: Source, content_hash: str) -> str:
+        """Hashes all that passages and vectors depend on. Token counts are not among it: they are counted
+        again for another model (rag/answer.py)."""
+        parts = (
+            content_hash,
+            source.media_type,
+            short_name(source.uri),
+            PARSER_VERSION,
+            TILING_VERSION,
+            str(self._max_characters),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    def _progress(self, source: Source, stage: str, done: int = 0, of: int = 0) -> Progress:
+        tally = self._tally
+        return Progress(source.name, stage, len(tally.results), tally.bytes_done, done, of)  # type: ignore[arg-type]
+
+    def _done(self, result: FileResult, size: int) -> FileResult:
+        self._tally.results.append(result)
+        self._tally.bytes_done += size
+        return result
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def _existing(store: Store, collection: str) -> Index | None:
+    try:
+        return store.open(collection)
+    except CollectionNotFound:
+        return None
+
+
+def _read(source: Source) -> bytes:
+    try:
+        return source.path.read_bytes()
+    except OSError as error:
+        raise SourceError(
+            f"{source.name} cannot be read: {error.strerror}.", "Check that it is there and its permissions."
+        ) from error
+
+
+def _result(source: Source, status: Status, document: Document) -> FileResult:
+    return FileResult(source.name, source.uri, status, document.pages, document.passages, document.tokens)
+
+
+def _failure(source: Source, error: SourceError, status: Status = "failed") -> FileResult:
+    return FileResult(
+        source.name, source.uri, status, reason=error.message, hint=error.hint, error=error.code
+    )
+
+
+def _skipped(skipped: Skipped) -> FileResult:
+    status: Status = "failed" if skipped.explicit else "skipped"
+    return FileResult(skipped.name, skipped.path.as_uri(), status, reason=skipped.reason)
+
+
+async def stepwise(events: Iterator[Event]) -> AsyncIterator[Event]:
+    """The same events, each made in a thread. Cancelled, it lets the step at hand finish: a store must not be
+    closed under a write."""
+    while True:
+        step = asyncio.create_task(asyncio.to_thread(next, events, None))
+        try:
+            event = await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])
+            raise
+        if event is None:
+            return
+        yield event

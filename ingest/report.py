@@ -1,0 +1,64 @@
+"""What happened to every file of a run, as values; nothing is skipped in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["added", "replaced", "unchanged", "skipped", "failed"]
+WRITTEN = ("added", "replaced")
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """``reason`` and ``hint`` say why a file was skipped or failed; ``error`` is the error's code."""
+
+    name: str
+    source: str
+    status: Status
+    pages: int | None = None
+    passages: int = 0
+    tokens: int = 0
+    reason: str = ""
+    hint: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first event of a run: how many files there are to look at, and their bytes."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``bytes_done`` counts the files that are finished; ``passages_done`` those embedded of this file."""
+
+    name: str
+    stage: Literal["parse", "embed", "store"]
+    files_done: int
+    bytes_done: int
+    passages_done: int = 0
+    passages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The last event of a run. ``parsed`` and ``embedded`` count files and passages that cost work."""
+
+    collection: str
+    files: tuple[FileResult, ...]
+    parsed: int
+    embedded: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def count(self, *statuses: Status) -> int:
+        by_status = Counter(result.status for result in self.files)
+        return sum(by_status[status] for status in statuses)
+
+    @property
+    def failed(self) -> tuple[FileResult, ...]:
+        return tuple(result for result in self.files if result.status == "failed")

@@ -1,0 +1,52 @@
+"""The ``openbook`` command: the commands of the packages under one name."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Before any import of a library that reads them: nothing leaves the machine, and nothing is asked for.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import typer
+
+import api.cli
+import ingest.cli
+from rag.errors import RagError
+from rag.terminal import exit_code, print_error
+
+app = typer.Typer(
+    name="openbook",
+    help="Long-context question answering over your documents and code, with citations that can be checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    api.cli.serve,
+    ingest.cli.ingest,
+    api.cli.ask,
+    api.cli.search,
+    api.cli.status,
+    ingest.cli.documents,
+    ingest.cli.rm,
+    api.cli.doctor,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 the request was wrong, 3 not now, 130 interrupted."""
+    try:
+        app()
+    except RagError as error:
+        print_error(error)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
