@@ -42,7 +42,7 @@ PROGRESS = (
     (re.compile(r"non-default args|Resolved architecture"), "reading the model's configuration"),
     (re.compile(r"Initializing a V1 LLM engine"), "starting the engine"),
     (re.compile(r"Starting to load model"), "loading weights"),
-    (re.compile(r"torch\.compile|Compiling a graph|[Cc]apturing CUDA graph"), "compiling kernels"),
+    (re.compile(r"Dynamo|Compiling a graph|[Cc]apturing CUDA graph"), "compiling kernels"),
     (re.compile(r"KV cache size|init engine"), "warming up"),
     (re.compile(r"Starting vLLM server|Application startup complete"), "opening its port"),
 )
