@@ -70,6 +70,7 @@ check_machine() {
     [ "$(uname -s)" = Linux ] || fail "The model server is set up on Linux only." \
       "Elsewhere set OPENBOOK_LLM_URL to an OpenAI-compatible server."
     "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || debian "libnuma" libnuma1
+    command -v lscpu >/dev/null || debian "lscpu" util-linux # vLLM asks it for the cores
   fi
   local free
   free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')

@@ -48,6 +48,7 @@ def main() -> None:
             file.write(f"{child.pid}\n")
     say("Initializing a V1 LLM engine")
     time.sleep(float(os.environ.get("FAKE_VLLM_DELAY", "0")))
+    say("Consider a higher limit: `OSError: [Errno 24] Too many open files`")  # a warning, never the reason
     if failure := os.environ.get("FAKE_VLLM_FAIL"):
         sys.exit(f"ValueError: {failure}\nRuntimeError: Engine core initialization failed.")
     say(f"Starting to load model {options.model}...")

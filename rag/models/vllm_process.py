@@ -46,7 +46,7 @@ PROGRESS = (
     (re.compile(r"KV cache size|init engine"), "warming up"),
     (re.compile(r"Starting vLLM server|Application startup complete"), "opening its port"),
 )
-ERROR_LINE = re.compile(r"\b\w+(Error|Exception)\b.*: |: error: |No module named")
+ERROR_LINE = re.compile(r"^[\w.]*(Error|Exception): |: error: |: No module named ")
 LOG_PREFIX = re.compile(r"^(\(.*?pid=\d+\) )?([A-Z]+ \d\d-\d\d [\d:]+ \[[^\]]*\] )?")
 
 
