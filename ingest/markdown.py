@@ -20,7 +20,10 @@ from ingest.plain import decode
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
 
-_PARSER = MarkdownIt("commonmark").enable("table")
+_INLINE = MarkdownIt("commonmark")
+# Emphasis and links of the body are not needed, and parsing them takes most of the time.
+_BLOCKS = MarkdownIt("commonmark")
+_BLOCKS.core.ruler.enableOnly(["normalize", "block"])
 
 
 def parse_markdown(data: bytes, name: str) -> Parsed:
@@ -39,7 +42,7 @@ def _headings(text: str, offset: int) -> list[tuple[int, int, int, str]]:
     starts = [offset]
     for line in text[offset:].split("\n"):
         starts.append(starts[-1] + len(line) + 1)
-    tokens = _PARSER.parse(text[offset:])
+    tokens = _BLOCKS.parse(text[offset:])
     found = []
     for token, inline in itertools.pairwise(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map:
@@ -51,7 +54,8 @@ def _headings(text: str, offset: int) -> list[tuple[int, int, int, str]]:
 
 def _plain(inline: Token) -> str:
     """A heading's text without its marks."""
-    words = (child.content or " " for child in inline.children or () if child.type in _TEXTS)
+    parsed = _INLINE.parseInline(inline.content)[0].children or []
+    words = (child.content or " " for child in parsed if child.type in _TEXTS)
     return " ".join("".join(words).split())
 
 

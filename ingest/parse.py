@@ -59,5 +59,5 @@ def parse(data: bytes, name: str, media_type: str) -> Parsed:
         raise SourceEmpty(f"{name} is empty (0 bytes).", "Check that it was saved or downloaded whole.")
     parsed = parser(data, name)
     if not parsed.text.strip():
-        raise SourceEmpty(f"{name} holds no text.", "Documents made of images alone cannot be read.")
+        raise SourceEmpty(f"{name} holds no text.", "Text within images and drawings is not read.")
     return parsed

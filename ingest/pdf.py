@@ -53,6 +53,8 @@ def parse_pdf(data: bytes, name: str) -> Parsed:
             f"{name} has no text layer: {len(texts)} page(s), none with text.",
             "It looks scanned. This version does not recognize text in images: run OCR on it first.",
         )
+    if not all(texts):
+        log.info("%s: %d of %d pages have no text", name, texts.count(""), len(texts))
     composer = Composer()
     path: tuple[str, ...] = ()
     for index, text in enumerate(texts):

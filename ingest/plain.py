@@ -18,6 +18,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+# So many characters beyond ASCII for each broken one make a text UTF-8.
+_MOSTLY = 10
+
 
 def parse_plain(data: bytes, name: str) -> Parsed:
     text = decode(data, name)
@@ -77,6 +80,11 @@ def _guess(data: bytes, name: str) -> str:
             f"{name} holds binary data, not text.",
             "If it is a document, give it the extension of its format.",
         )
+    text = data.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    if sum(character > "\x7f" for character in text) > _MOSTLY * bad:
+        # UTF-8 with a few broken bytes; in any other encoding all the good ones would come out wrong.
+        return text
     best = charset_normalizer.from_bytes(data).best()
     if best is None:
         raise SourceCorrupt(f"{name} is text in no encoding that could be told.", "Save it again as UTF-8.")

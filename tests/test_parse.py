@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import sys
@@ -120,6 +121,16 @@ def test_a_pdf_without_text_layer() -> None:
     assert "OCR" in error.hint
 
 
+@given(st.sampled_from(["heron-h2-manual.pdf", "surge-runbook.md"]), st.data())
+def test_damage_is_a_source_error_or_harmless(name: str, data: st.DataObject) -> None:
+    content = bytearray((SAMPLES / name).read_bytes())
+    for _ in range(data.draw(st.integers(0, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(content[: data.draw(st.integers(0, len(content)))])
+    with contextlib.suppress(SourceError):
+        assert parse(cut, name, MEDIA_TYPES[Path(name).suffix]).text.strip()
+
+
 # --- PDF ---
 
 
@@ -157,6 +168,11 @@ def test_sections_of_a_pdf_begin_where_their_headings_stand() -> None:
 def test_encodings(encoding: str) -> None:
     text = "Die Größe der Wellen über dem Pier wäre für den Hafenmeister ärgerlich gewesen.\n" * 3
     assert decode(text.encode(encoding), "a.txt") == text
+
+
+def test_a_broken_byte_does_not_change_the_rest() -> None:
+    text = "Größe über Länge, übermäßig ärgerlich, Höhe der Wellen überall größer."
+    assert decode(text.encode().replace(b"H", b"\xff"), "a.txt") == text.replace("H", "\ufffd")
 
 
 def test_a_broken_utf16_file() -> None:
