@@ -55,18 +55,20 @@ def check(parsed: Parsed, tiles: Sequence[Tile], limit: int) -> None:
         assert (inside[0].start, inside[-1].end) == (region.start, end)
 
 
+@settings(deadline=None)
 @given(documents(), st.integers(1, 120))
 def test_tiles_are_the_text(parsed: Parsed, limit: int) -> None:
     check(parsed, list(tile(parsed, limit, sentences)), limit)
 
 
 @pytest.mark.models
-@settings(deadline=None)  # the first example imports the tokenizer
+@settings(deadline=None)
 @given(documents(), st.integers(1, 120))
 def test_tiles_are_the_text_with_punkt(parsed: Parsed, limit: int) -> None:
     check(parsed, list(tile(parsed, limit)), limit)
 
 
+@settings(deadline=None)
 @given(documents(), st.integers(1, 120))
 def test_passages_know_their_place(parsed: Parsed, limit: int) -> None:
     made = passages(parsed, "d", "r", words, limit, sentences)
