@@ -6,6 +6,8 @@ export DO_NOT_TRACK = 1
 export UNSTRUCTURED_DISABLE_NOTICE = 1
 export VLLM_NO_USAGE_STATS = 1
 export TOKENIZERS_PARALLELISM = false
+# Where it is set, every start compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint unit clean

@@ -13,6 +13,7 @@ COLLECTION=samples
 export OPENBOOK_DATA_DIR="${OPENBOOK_DATA_DIR:-$PWD/.openbook}"
 export HF_HUB_OFFLINE=1 DO_NOT_TRACK=1 UNSTRUCTURED_DISABLE_NOTICE=1 VLLM_NO_USAGE_STATS=1
 export TOKENIZERS_PARALLELISM=false PYTHONUNBUFFERED=1
+unset PYTHONDONTWRITEBYTECODE # where it is set, every start compiles every module anew
 openbook=.venv/bin/openbook
 log="$OPENBOOK_DATA_DIR/serve.log"
 service="" # process ids of what runs beside this script

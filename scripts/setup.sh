@@ -13,6 +13,8 @@
 #   OPENBOOK_LLM_URL  when set, that server answers, so no model server and no model are set up here
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Modules are compiled when they are first imported; that has to be kept, or every start pays for it.
+unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 readonly model=.models/SmolLM2-135M-Instruct
 readonly log=.models/setup.log
@@ -108,6 +110,8 @@ build() {
     rm -rf "$environment"
     "$python" -m venv "$environment"
   fi
+  # From here until it is stamped again it counts as unfinished. The test tools lie on top of the application's.
+  if [ "$lock" = locks/dev.lock ]; then rm -f "$environment/.stamp-dev.lock"; else rm -f "$environment"/.stamp-*; fi
   pip_into "$environment" "$(grep -c '==' "$lock")" --no-deps -r "$lock"
   torch=$(sed -n 's/^# \(torch==.*\)/\1/p' "$lock")
   [ -n "$torch" ] || return 0
@@ -116,7 +120,14 @@ build() {
   pip_into "$environment" 30 --constraint "$lock" "$torch" ${TORCH_PIP_ARGS:-}
 }
 
-finish() { stamp_of "$2" >"$1/.stamp-$(basename "$2")"; }
+# Import what matters (which also compiles it for the first start), then stamp: $1 environment, $2 lock, $3 modules.
+finish() {
+  say "      checking: import $3"
+  "$1/bin/python" -c "import $3" >>"$log" 2>&1 ||
+    fail "$1 was built, but does not import $3; the reason is at the end of $log." \
+      "Remove $1 to build it anew."
+  stamp_of "$2" >"$1/.stamp-$(basename "$2")"
+}
 
 set_up() {
   local steps=3
@@ -130,7 +141,7 @@ set_up() {
   else
     build .venv locks/app.lock
     pip_into .venv 1 --no-deps --no-build-isolation --editable .
-    finish .venv locks/app.lock
+    finish .venv locks/app.lock "torch, sentence_transformers, qdrant_edge, openbook"
   fi
   say "[3/$steps] The test tools"
   if [ "$dev" = 0 ]; then
@@ -139,7 +150,7 @@ set_up() {
     say "      are there"
   else
     build .venv locks/dev.lock
-    finish .venv locks/dev.lock
+    finish .venv locks/dev.lock "pytest, mypy, hypothesis"
   fi
   needs_vllm || return 0
   say "[4/$steps] The model server's environment, .venv-vllm"
@@ -147,7 +158,7 @@ set_up() {
     say "      is there"
   else
     build .venv-vllm locks/vllm.lock
-    finish .venv-vllm locks/vllm.lock
+    finish .venv-vllm locks/vllm.lock vllm.entrypoints.openai.api_server
   fi
   say "[5/$steps] The model, $model"
   if has_model; then

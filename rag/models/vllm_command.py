@@ -36,8 +36,9 @@ def is_cpu_build(python: Path) -> bool:
 
 
 def child_environment(kv_cache_gib: int, *, cpu: bool) -> dict[str, str]:
-    # The variables of the application's own Python must not reach another environment's.
-    foreign = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    # The variables of the application's own Python must not reach another environment's. The last would make each
+    # of vLLM's processes compile its modules anew at every start, which doubles the time that it takes.
+    foreign = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     environment |= {
         "HF_HUB_OFFLINE": "1",
