@@ -98,7 +98,7 @@ pip_into() {
 
 explain_pip() {
   say "" "pip failed; the end of its output:"
-  tail -n 15 "$log" | sed 's/^/  | /'
+  tail -n 5 "$log" | sed 's/^/  | /'
   fail "The whole output is in $log. What was fetched is kept: the same command goes on from there."
 }
 
