@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from rag import cite, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
 from rag.pack import pack, pack_whole
 from rag.ports import Delta, Embedder, Generator, Index, Message, Store, TokenCounter
+from rag.text import repetition
 from rag.types import Answer, Block, Context, Document, Hit, Passage, Question, Read, Receipt
 
 # Documents of a corpus that is small enough to be read whole are few; a longer catalog is not even summed up.
@@ -57,6 +58,18 @@ class _Reply:
     def add(self, delta: Delta) -> None:
         self.text += delta.text
         self.last = Delta("", delta.finish_reason or self.last.finish_reason, delta.usage or self.last.usage)
+
+    def is_circling(self, delta: Delta) -> bool:
+        """Small models repeat themselves until they are stopped. Looks only where a sentence may have ended;
+        the text is then cut to what was new."""
+        if not delta.text.strip(" \n").endswith((".", "!", "?")) and "\n" not in delta.text:
+            return False
+        cut = repetition(self.text)
+        if cut is None:
+            return False
+        self.text = self.text[:cut]
+        self.last = replace(self.last, finish_reason="repetition")
+        return True
 
 
 class Stages:
@@ -113,10 +126,13 @@ class Rag:
             return
         reply = _Reply()
         sent = prompt.messages(context, question.text)
-        async for delta in self._generate(sent, reserve, question.temperature, stages):
-            reply.add(delta)
-            if delta.text:
-                yield Piece(delta.text)
+        async with aclosing(self._generate(sent, reserve, question.temperature, stages)) as deltas:
+            async for delta in deltas:
+                reply.add(delta)
+                if delta.text:
+                    yield Piece(delta.text)
+                if reply.is_circling(delta):
+                    break
         yield await asyncio.to_thread(self._cited, question, context.blocks, reply, receipt, stages)
 
     async def search(self, text: str, collection: str, limit: int) -> list[Hit]:
@@ -190,14 +206,19 @@ class Rag:
 
     async def _generate(
         self, messages: Sequence[Message], max_tokens: int, temperature: float, stages: Stages
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
+        """Closing it ends the generation on the server too."""
         began, first = time.perf_counter(), None
-        async for delta in self.generator.stream(messages, max_tokens=max_tokens, temperature=temperature):
-            if delta.text and first is None:
-                first = time.perf_counter()
-                stages.add("first_token", first - began)
-            yield delta
-        stages.add("generate", time.perf_counter() - (first or began))
+        stream = self.generator.stream(messages, max_tokens=max_tokens, temperature=temperature)
+        try:
+            async with aclosing(stream) as deltas:
+                async for delta in deltas:
+                    if delta.text and first is None:
+                        first = time.perf_counter()
+                        stages.add("first_token", first - began)
+                    yield delta
+        finally:
+            stages.add("generate", time.perf_counter() - (first or began))
 
     def _cited(
         self, question: Question, blocks: Sequence[Block], reply: _Reply, receipt: Receipt, stages: Stages
@@ -214,7 +235,12 @@ class Rag:
             citations=citations,
             unsupported=unsupported,
             finish_reason=reply.last.finish_reason,
-            receipt=replace(receipt, usage=reply.last.usage, seconds=stages.snapshot()),
+            receipt=replace(
+                receipt,
+                usage=reply.last.usage,
+                seconds=stages.snapshot(),
+                warnings=(*receipt.warnings, *_warnings(reply.last.finish_reason)),
+            ),
         )
 
     def _nothing_read(self, question: Question, receipt: Receipt, stages: Stages) -> Answer:
@@ -254,6 +280,13 @@ class Rag:
             usage=None,
             warnings=tuple(warnings),
         )
+
+
+def _warnings(finish_reason: str | None) -> Iterator[str]:
+    if finish_reason == "repetition":
+        yield "The model began to repeat itself; the answer was cut there."
+    if finish_reason == "length":
+        yield "The answer reached its limit of tokens and may be cut short (max_answer_tokens)."
 
 
 def _read(block: Block) -> Read:

@@ -22,7 +22,7 @@ from rag.settings import Settings
 from rag.store.edge import EdgeStore
 
 # What SmolLM2-135M can still make sense of, and what a laptop's CPU prefills in a few seconds; docs/log.md.
-MANAGED_CONTEXT_TOKENS, MANAGED_ANSWER_TOKENS = 1500, 160
+MANAGED_CONTEXT_TOKENS, MANAGED_ANSWER_TOKENS = 1000, 128
 
 
 class ModelServer(Protocol):

@@ -6,7 +6,7 @@ since its time is spent waiting for a server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,6 +124,7 @@ class Generator(Protocol):
 
     def stream(
         self, messages: Sequence[Message], *, max_tokens: int, temperature: float
-    ) -> AsyncIterator[Delta]:
-        """Raises ModelUnavailable, ContextTooLong or ModelRefused, before or between pieces."""
+    ) -> AsyncGenerator[Delta, None]:
+        """Raises ModelUnavailable, ContextTooLong or ModelRefused, before or between pieces. Closing it ends
+        the generation on the server."""
         ...

@@ -19,12 +19,15 @@ _WORD = re.compile(r"\d+(?:[.,:/-]\d+)*%?|[^\W\d_](?:[\w'’]*[^\W_])?")
 
 def label(document: Document) -> str:
     """File name and title, said once where one holds the other: ``samples/manual.pdf: Heron H2 Manual``."""
+    if document.name in document.title:
+        return document.title
     return document.name if document.title in document.name else f"{document.name}: {document.title}"
 
 
 def header(document: Document, passage: Passage) -> str:
-    """What the index sees before a passage: file, title and heading path. The model does not read it so."""
-    return " > ".join((label(document), *passage.section))
+    """What the index sees before a passage: file, title, sheet and heading path. The model does not read it so."""
+    sheet = (passage.sheet,) if passage.sheet else ()
+    return " > ".join((label(document), *sheet, *passage.section))
 
 
 def indexed_text(document: Document, passage: Passage) -> str:
@@ -56,3 +59,14 @@ def _trimmed(text: str, start: int, end: int) -> Span:
 def words(text: str) -> list[str]:
     """Lower-cased words and numbers; a number keeps its decimal point, percent sign and inner dashes."""
     return [match.group().lower() for match in _WORD.finditer(text)]
+
+
+def repetition(text: str) -> int | None:
+    """Where a text begins to go round in circles: the second start of a sentence that stands in it three
+    times; None where it does not. List numbers in front make no difference."""
+    starts: dict[str, list[int]] = {}
+    for span in sentences(text):
+        key = " ".join(words(text[span.start : span.end])).lstrip("0123456789 ")
+        if len(key) >= 12:  # "yes" and "it is" may come again
+            starts.setdefault(key, []).append(span.start)
+    return min((found[1] for found in starts.values() if len(found) >= 3), default=None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,14 +63,15 @@ class ChatClient:
 
     async def stream(
         self, messages: Sequence[Message], *, max_tokens: int, temperature: float
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
         body = {
             "model": (await self.model()).name,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "max_tokens": max_tokens,
             "temperature": temperature,
             "stream": True,
-            "stream_options": {"include_usage": True},
+            # vLLM then counts in every piece, so that an answer that is cut short is counted too.
+            "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         }
         url = f"{self._base_url()}/chat/completions"
         with _mapped(url):

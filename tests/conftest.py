@@ -1,0 +1,61 @@
+"""Lanes: tests without a marker may not touch the network at all; markers are described in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORKED = ("process", "models", "offline", "vllm")
+MEMORY = Path("/dev/shm")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # An index flushes to disk at every step; in memory the unit lane does not wait for the disk.
+    if config.option.basetemp is None and os.access(MEMORY, os.W_OK):
+        config.option.basetemp = str(MEMORY / f"openbook-tests-{os.getpid()}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if str(config.option.basetemp).startswith(str(MEMORY / "openbook-tests-")):
+        shutil.rmtree(config.option.basetemp, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if any(request.node.get_closest_marker(name) for name in NETWORKED):
+        return
+
+    def refused(*args: object, **_kwargs: object) -> object:
+        raise AssertionError(f"a unit test reached for the network: {args!r}")
+
+    for name in ("connect", "connect_ex", "bind"):
+        monkeypatch.setattr(socket.socket, name, refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A developer's settings must not decide what a test does, and no test may write to their data folder."""
+    for name in list(os.environ):
+        if name.startswith("OPENBOOK_") and not name.startswith("OPENBOOK_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OPENBOOK_DATA_DIR", str(tmp_path / "data"))
+    yield
+
+
+@pytest.fixture
+def samples() -> Path:
+    return ROOT / "samples"
+
+
+@pytest.fixture(scope="session")
+def openbook_command() -> str:
+    """The console script of the environment that runs the tests."""
+    return str(Path(sys.prefix) / "bin" / "openbook")
