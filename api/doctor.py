@@ -27,7 +27,6 @@ PACKAGES = (
     "sentence-transformers",
     "torch",
     "unstructured",
-    "vllm",
 )
 FREE_GIB = 5  # an index of some 100,000 passages, its logs, and room to replace them
 _VLLM_VERSION = (

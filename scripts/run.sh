@@ -7,7 +7,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-QUESTION="How long is the warranty of the Heron H2?"
+QUESTION="How much money did the committee approve for the year?"
 COLLECTION=samples
 
 export OPENBOOK_DATA_DIR="${OPENBOOK_DATA_DIR:-$PWD/.openbook}"

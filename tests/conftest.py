@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,13 +40,12 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A developer's settings must not decide what a test does, and no test may write to their data folder."""
     for name in list(os.environ):
-        if name.startswith("OPENBOOK_") and not name.startswith("OPENBOOK_TEST_"):
+        if name.startswith("OPENBOOK_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("OPENBOOK_DATA_DIR", str(tmp_path / "data"))
-    yield
 
 
 @pytest.fixture

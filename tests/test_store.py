@@ -1,6 +1,6 @@
 """The contract of Store and Index: the same tests for Qdrant in process and for qdrant-client.
 
-Set OPENBOOK_TEST_QDRANT_URL to run them against a real server too.
+Set OPENBOOK_QDRANT_URL to run them against a real server too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rag.store.server import ServerPoints, ServerStore
 from rag.types import Document
 
 EMBEDDER = FakeEmbedder()
-SERVER = os.environ.get("OPENBOOK_TEST_QDRANT_URL")
+SERVER = os.environ.get("OPENBOOK_QDRANT_URL")
 
 
 class Opener:
@@ -75,9 +75,15 @@ def test_put_then_search_read_and_list(index: Index) -> None:
     hits = index.search("how long does the battery last", EMBEDDER.embed_query("battery lasts days"), 10)
     assert hits[0].passage.text == "Its battery lasts 400 days.\n"
     assert hits[0].document == doc
-    assert hits[0].passage == passages(doc, "The tide gauge measures water.\n", "Its battery lasts 400 days.\n")[1]
+    assert (
+        hits[0].passage
+        == passages(doc, "The tide gauge measures water.\n", "Its battery lasts 400 days.\n")[1]
+    )
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    assert "".join(p.text for p in index.read(doc.id)) == "The tide gauge measures water.\nIts battery lasts 400 days.\n"
+    assert (
+        "".join(p.text for p in index.read(doc.id))
+        == "The tide gauge measures water.\nIts battery lasts 400 days.\n"
+    )
     assert [d.source for d in index.documents()] == ["file:///gauge.txt", "file:///other.txt"]
     assert index.documents([doc.id]) == [doc]
     assert index.size() == (2, 3)
@@ -153,7 +159,9 @@ def test_vectors_of_another_embedder_are_refused_with_the_way_out(opener: Opener
     if opener.kind == "edge":
         store.close()
     other = opener("another-model", EMBEDDER.dimension)
-    with pytest.raises(FingerprintMismatch, match=r"another-model.*openbook ingest PATH --collection default-2"):
+    with pytest.raises(
+        FingerprintMismatch, match=r"another-model.*openbook ingest PATH --collection default-2"
+    ):
         other.open("default")
 
 
@@ -211,7 +219,9 @@ def test_a_crash_at_any_step_leaves_one_whole_version_and_a_rerun_finishes(
     seen = sorted(found(index, "gauge"))
     assert seen in [sorted(before[0]), sorted(after)], "a search must see one whole version"
 
-    if opener.kind == "edge":  # a restart repairs; on a server another process may be in the middle of a write
+    if (
+        opener.kind == "edge"
+    ):  # a restart repairs; on a server another process may be in the middle of a write
         store.close()
         index = opener().open("default")
         assert isinstance(index, Collection)
@@ -222,8 +232,8 @@ def test_a_crash_at_any_step_leaves_one_whole_version_and_a_rerun_finishes(
         put(index, document(revision="new"), *NEW)
     assert [p.text for p in index.read(document().id)] == after
     assert sorted(found(index, "gauge")) == sorted(after)
-    assert index._points.count(Where({"kind": "passage"})) == len(after)  # type: ignore[attr-defined]
-    assert index._points.count(Where({"kind": "document", "state": "dirty"})) == 0  # type: ignore[attr-defined]
+    assert index._points.count(Where({"kind": "passage"})) == len(after)
+    assert index._points.count(Where({"kind": "document", "state": "dirty"})) == 0
 
 
 def test_interrupted_making_of_an_edge_collection_leaves_nothing(tmp_path: Path) -> None:

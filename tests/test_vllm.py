@@ -1,0 +1,158 @@
+"""The whole product with a real vLLM: ingest the samples, ask through REST and the command line, and stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import connect_sse
+
+from ingest.parse import parse
+from ingest.sources import media_type_of
+from rag import wire
+from rag.types import Answer
+from service import Service, children_of, gone_within
+
+pytestmark = pytest.mark.vllm
+
+# A question that the small model of the test answers from what it reads; tests/sample_questions.json has more.
+QUESTION, EXPECTED = "How much money did the committee approve for the year?", "18,400"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBOOK_")}
+    running = Service(tmp_path_factory.mktemp("vllm"), environment).start().wait_ready()
+    samples = Path(__file__).resolve().parent.parent / "samples"
+    report = running.json("ingest", str(samples), "-c", "samples")
+    assert {result["status"] for result in report["files"]} == {"added"}
+    yield running
+    running.stop()
+
+
+def check_answer(data: Any, samples: Path) -> Answer:
+    """Right, cited, and each quotation word for word in its source at the offsets, page and lines given."""
+    answer = wire.load(Answer, data)
+    assert EXPECTED in answer.text
+    assert any(EXPECTED in c.quote and c.grade == "exact" for c in answer.citations)
+    for citation in answer.citations:
+        path = next(path for path in samples.rglob("*") if path.as_uri() == citation.source)
+        parsed = parse(path.read_bytes(), path.name, media_type_of(path))
+        assert parsed.text[citation.span.start : citation.span.end] == citation.quote
+        assert citation.place.line_start == 1 + parsed.text.count("\n", 0, citation.span.start)
+        region = [region for region in parsed.regions if region.start <= citation.span.start][-1]
+        assert (citation.place.page, citation.place.sheet) == (region.page, region.sheet)
+        assert answer.text[citation.sentence.start : citation.sentence.end].strip()
+    assert answer.receipt.usage is not None
+    assert answer.receipt.usage.cached is not None
+    assert answer.receipt.read
+    assert answer.receipt.context_tokens <= answer.receipt.budget_tokens
+    return answer
+
+
+def test_rest_answers_with_citations_that_hold(service: Service, samples: Path) -> None:
+    body = {"question": QUESTION, "collection": "samples"}
+    reply = httpx.post(f"{service.url}/v1/answer", json=body, timeout=300)
+    assert reply.status_code == 200, reply.text
+    first = check_answer(reply.json(), samples)
+    again = check_answer(httpx.post(f"{service.url}/v1/answer", json=body, timeout=300).json(), samples)
+    assert again.text == first.text
+    assert again.receipt.usage is not None
+    # The same prompt once more: all but its last, unfinished cache block is not prefilled again.
+    assert again.receipt.usage.cached is not None
+    assert again.receipt.usage.cached >= again.receipt.usage.prompt - 32
+
+
+def test_rest_streams(service: Service, samples: Path) -> None:
+    body = {"question": QUESTION, "collection": "samples", "stream": True}
+    with (
+        httpx.Client(timeout=300) as client,
+        connect_sse(client, "POST", f"{service.url}/v1/answer", json=body) as source,
+    ):
+        events = [(event.event, json.loads(event.data)) for event in source.iter_sse()]
+    names = [name for name, _ in events]
+    assert names[0] == "reading"
+    assert names[-1] == "answer"
+    assert set(names[1:-1]) == {"piece"}
+    answer = check_answer(events[-1][1], samples)
+    assert "".join(data["text"] for name, data in events if name == "piece").startswith(answer.text)
+
+
+def test_command_line_answers(service: Service, samples: Path) -> None:
+    check_answer(service.json("ask", QUESTION, "-c", "samples"), samples)
+    told = service.run("ask", QUESTION, "-c", "samples").stdout
+    assert EXPECTED in told
+    assert "committee-minutes.docx" in told
+    assert "first_token" in told
+
+
+def test_token_counts_are_those_of_the_server(service: Service) -> None:
+    """What openbook packs by is what the server counts, give or take the chat template and joins."""
+    reply = httpx.post(
+        f"{service.url}/v1/answer",
+        json={
+            "question": QUESTION,
+            "collection": "samples",
+            "max_context_tokens": 3000,
+            "max_answer_tokens": 1,
+        },
+        timeout=300,
+    ).json()
+    receipt = wire.load(Answer, reply).receipt
+    assert receipt.usage is not None
+    around = receipt.usage.prompt - receipt.context_tokens  # instructions, question, template
+    assert -0.03 * receipt.context_tokens < around < 300
+
+
+def test_a_killed_model_server_comes_back(service: Service, samples: Path) -> None:
+    assert service.process is not None
+    servers = [
+        pid
+        for pid in children_of(service.process.pid)
+        if "api_server" in Path(f"/proc/{pid}/cmdline").read_text()
+        and "guard" not in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+    assert servers
+    os.kill(min(servers), signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while httpx.get(f"{service.url}/readyz").status_code == 200 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    down = httpx.post(f"{service.url}/v1/answer", json={"question": QUESTION, "collection": "samples"})
+    assert (down.status_code, down.json()["code"]) == (503, "ModelUnavailable")
+    assert httpx.post(
+        f"{service.url}/v1/search", json={"query": QUESTION, "collection": "samples"}
+    ).is_success, "search needs no model"
+    service.wait_ready()
+    check_answer(service.json("ask", QUESTION, "-c", "samples"), samples)
+
+
+def test_stopping_leaves_nothing_behind(service: Service) -> None:
+    assert service.process is not None
+    below = children_of(service.process.pid)
+    assert below
+    assert service.stop(signal.SIGINT) == 0
+    assert gone_within(below, 1)
+    assert not (service.data / "owner.json").exists()
+
+
+def test_a_killed_service_leaves_no_orphan_and_the_command_line_works_alone(
+    service: Service, samples: Path
+) -> None:
+    service.start()
+    deadline = time.monotonic() + 60
+    assert service.process is not None
+    while len(children_of(service.process.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    below = children_of(service.process.pid)
+    assert len(below) >= 2
+    service.stop(signal.SIGKILL)
+    assert gone_within(below, 30)
+    # No service now: the command starts a model server of its own, and ends it.
+    check_answer(service.json("ask", QUESTION, "-c", "samples"), samples)
