@@ -56,8 +56,9 @@ class Index(Protocol):
         """Dense and BM25 candidates, fused by reciprocal rank, best first."""
         ...
 
-    def read(self, document_id: str) -> list[Passage]:
-        """All passages of the visible revision, in order; empty if there is no such document."""
+    def read(self, document_id: str, ordinals: tuple[int, int] | None = None) -> list[Passage]:
+        """Passages of the visible revision in order: all, or those from the first to the last ordinal given.
+        Empty if there is no such document."""
         ...
 
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:

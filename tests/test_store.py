@@ -122,6 +122,9 @@ def test_many_passages_keep_their_order(index: Index) -> None:
     texts = [f"passage number {i}\n" for i in range(700)]
     put(index, document(), *texts)
     assert [p.text for p in index.read(document().id)] == texts
+    assert [p.text for p in index.read(document().id, (298, 303))] == texts[298:304]
+    assert [p.text for p in index.read(document().id, (-5, 1))] == texts[:2]
+    assert index.read(document().id, (700, 900)) == []
 
 
 def test_data_survive_reopening(opener: Opener) -> None:

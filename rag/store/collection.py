@@ -58,12 +58,13 @@ class Collection:
         # Equal scores come in the engine's internal order; a fixed one keeps answers reproducible.
         return sorted(hits, key=lambda hit: (-hit.score, hit.document.source, hit.passage.ordinal))
 
-    def read(self, document_id: str) -> list[Passage]:
+    def read(self, document_id: str, ordinals: tuple[int, int] | None = None) -> list[Passage]:
         records = self.documents([document_id])
         if not records:
             return []
-        where = Where({"kind": "passage", "document_id": document_id, "revision": records[0].revision})
-        return sorted(map(to_passage, self._points.scroll(where)), key=lambda p: p.ordinal)
+        visible = {"kind": "passage", "document_id": document_id, "revision": records[0].revision}
+        found = self._points.scroll(Where(visible, ordinals=ordinals))
+        return sorted(map(to_passage, found), key=lambda p: p.ordinal)
 
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         payloads = self._points.scroll(Where({"kind": "document"})) if ids is None else self._points.get(ids)

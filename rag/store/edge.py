@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from rag.ports import Index
 from rag.store.collection import Collection
 from rag.store.points import (
     DENSE,
+    INTEGER_FIELDS,
     KEYWORD_FIELDS,
     META_ID,
     RRF_K,
@@ -111,6 +112,8 @@ class EdgeStore:
             shard = qe.EdgeShard.create(str(aside), config)
             for name in KEYWORD_FIELDS:
                 shard.update(qe.UpdateOperation.create_field_index(name, qe.PayloadSchemaType.Keyword))
+            for name in INTEGER_FIELDS:
+                shard.update(qe.UpdateOperation.create_field_index(name, qe.PayloadSchemaType.Integer))
             points = EdgePoints(shard)
             points.upsert([Point(META_ID, self._fingerprint)])
             points.flush()
@@ -182,9 +185,12 @@ def _point(point: Point) -> qe.Point:
 
 
 def _filter(where: Where) -> qe.Filter:
-    return qe.Filter(
-        must=[qe.FieldCondition(key, match=qe.MatchValue(value)) for key, value in where.must.items()],
-        must_not=[
-            qe.FieldCondition(key, match=qe.MatchValue(value)) for key, value in where.must_not.items()
-        ],
-    )
+    must = _equal(where.must)
+    if where.ordinals:
+        first, last = where.ordinals
+        must.append(qe.FieldCondition("ordinal", range=qe.RangeFloat(gte=first, lte=last)))
+    return qe.Filter(must=must, must_not=_equal(where.must_not))
+
+
+def _equal(fields: Mapping[str, str]) -> list[Any]:
+    return [qe.FieldCondition(key, match=qe.MatchValue(value)) for key, value in fields.items()]

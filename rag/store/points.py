@@ -19,6 +19,7 @@ from rag.types import Document, Passage
 DENSE, SPARSE = "dense", "bm25"
 RRF_K = 60  # Cormack, Clarke and Büttcher, SIGIR 2009: reciprocal rank fusion, k = 60
 KEYWORD_FIELDS = ("kind", "state", "document_id", "revision")
+INTEGER_FIELDS = ("ordinal",)
 META_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "openbook:meta"))
 FORMAT = 1  # of the payload; raised when older collections can no longer be read
 
@@ -42,10 +43,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Payload fields that must equal, and must not equal, a value."""
+    """Payload fields that must equal, and must not equal, a value; and the first and last ordinal."""
 
     must: Mapping[str, str] = field(default_factory=dict)
     must_not: Mapping[str, str] = field(default_factory=dict)
+    ordinals: tuple[int, int] | None = None
 
 
 class Points(Protocol):

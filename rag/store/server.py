@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from rag.ports import Index
 from rag.store.collection import Collection
 from rag.store.points import (
     DENSE,
+    INTEGER_FIELDS,
     KEYWORD_FIELDS,
     META_ID,
     RRF_K,
@@ -96,7 +97,9 @@ class ServerStore:
                 sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             )
         for field in KEYWORD_FIELDS:
-            points.index(field)
+            points.index(field, models.PayloadSchemaType.KEYWORD)
+        for field in INTEGER_FIELDS:
+            points.index(field, models.PayloadSchemaType.INTEGER)
         points.upsert([Point(META_ID, self._fingerprint)])
         return self._fingerprint
 
@@ -107,8 +110,8 @@ class ServerPoints:
     def __init__(self, client: QdrantClient, name: str) -> None:
         self._client, self._name = client, name
 
-    def index(self, field: str) -> None:
-        self._client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
+    def index(self, field: str, kind: models.PayloadSchemaType) -> None:
+        self._client.create_payload_index(self._name, field, kind, wait=True)
 
     def upsert(self, points: Sequence[Point]) -> None:
         with _mapped():
@@ -170,10 +173,14 @@ def _point(point: Point) -> models.PointStruct:
 
 
 def _filter(where: Where) -> models.Filter:
-    def conditions(pairs: Any) -> list[Any]:
-        return [
-            models.FieldCondition(key=key, match=models.MatchValue(value=value))
-            for key, value in pairs.items()
-        ]
+    must = _equal(where.must)
+    if where.ordinals:
+        first, last = where.ordinals
+        must.append(models.FieldCondition(key="ordinal", range=models.Range(gte=first, lte=last)))
+    return models.Filter(must=must, must_not=_equal(where.must_not))
 
-    return models.Filter(must=conditions(where.must), must_not=conditions(where.must_not))
+
+def _equal(fields: Mapping[str, str]) -> list[Any]:
+    return [
+        models.FieldCondition(key=key, match=models.MatchValue(value=value)) for key, value in fields.items()
+    ]
