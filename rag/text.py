@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from rag.types import Document, Passage, Span
 
-# A sentence ends at . ! ? (and closing quotes or brackets) before white space and something that can begin
-# one; a line break always ends it, since tables, lists and code are read line by line.
-_BOUNDARY = re.compile(
-    r"""(?<=[.!?])["'”’)\]]*\s+(?=["'“‘(\[]*[A-Z0-9À-Þ])|(?<=[。！？])|\n+""",
-)
+# A sentence ends at . ! ? (and closing quotes, brackets or emphasis) before white space and something that can
+# begin one; a line break always ends it, since tables, lists and code are read line by line.
+_BOUNDARY = re.compile(r"""(?<=[.!?…])["'”’»)\]*_`]*\s+|(?<=[。！？।؟])["'”’»）」』]*|\n+""")
+_OPENING = re.compile(r"""["'“‘«(\[*_`]*""")
+_LONGEST_ABBREVIATION = 12
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:[A-Z]|e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Nr|Fig|Eq|Sec|p|pp)\.$"
+    r"(?:^|[\s(])(?:(?:[A-Z]\.)*[A-Z]|e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|Fig|Eq|Sec|p|pp)\.$"
 )
-_WORD = re.compile(r"\d+(?:[.,:/-]\d+)*%?|[^\W\d_](?:[\w'’]*[^\W_])?")
+_BEFORE_NUMBER = re.compile(r"(?:^|[\s(])(?:No|Nos|Nr)\.$")  # "No." alone is an answer
+_LIST_NUMBER = re.compile(r"\W*(?:\d{1,3}|[a-z])\.")
+
+# A minus is a sign where no word or number stands right before it: -20, but E-4711, 3-5.
+_WORD = re.compile(
+    r"(?:(?<![^\s(\[|=:<>])[-−–])?\d+(?:[.,:/–-]\d+)*(?:[ \u00a0\u202f]?%)?|[^\W\d_](?:[\w']*[^\W_])?"
+)
+# What PDFs and word processors put into words: soft hyphens, zero-width spaces, ligatures, curly apostrophes.
+_ALIKE = str.maketrans(
+    {"\u00ad": "", "\u200b": "", "’": "'", "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl"}
+)
+_IN_NUMBER = str.maketrans({"−": "-", "–": "-", " ": "", "\u00a0": "", "\u202f": ""})
 
 
 def label(document: Document) -> str:
@@ -39,13 +51,28 @@ def sentences(text: str) -> list[Span]:
     """Spans of the sentences and lines of ``text``, without surrounding white space; empty ones are left out."""
     spans, start = [], 0
     for match in _BOUNDARY.finditer(text):
-        piece = text[start : match.start()]
-        if "\n" not in match.group() and _ABBREVIATION.search(piece[-12:]):
+        if _goes_on(text, start, match):
             continue
         spans.append(_trimmed(text, start, match.end()))
         start = match.end()
     spans.append(_trimmed(text, start, len(text)))
     return [span for span in spans if span.end > span.start]
+
+
+def _goes_on(text: str, start: int, boundary: re.Match[str]) -> bool:
+    """Whether the sentence that began at ``start`` goes on after what looks like its end."""
+    stop, end = boundary.span()
+    if "\n" in boundary.group() or not boundary.group()[-1:].isspace():
+        return False
+    opening = _OPENING.match(text, end)
+    at = opening.end() if opening else end
+    following = text[at : at + 1]
+    if not following.isalnum() or following.islower():
+        return True
+    before = text[max(start, stop - _LONGEST_ABBREVIATION) : stop]
+    if _ABBREVIATION.search(before) or (following.isdigit() and _BEFORE_NUMBER.search(before)):
+        return True
+    return stop - start <= _LONGEST_ABBREVIATION and _LIST_NUMBER.fullmatch(before) is not None
 
 
 def _trimmed(text: str, start: int, end: int) -> Span:
@@ -57,16 +84,29 @@ def _trimmed(text: str, start: int, end: int) -> Span:
 
 
 def words(text: str) -> list[str]:
-    """Lower-cased words and numbers; a number keeps its decimal point, percent sign and inner dashes."""
-    return [match.group().lower() for match in _WORD.finditer(text)]
+    """Lower-cased words and numbers; a number keeps its sign, decimal point, percent sign and inner dashes."""
+    return [word.lower() for word in cased_words(text)]
+
+
+def cased_words(text: str) -> list[str]:
+    """As ``words``, with capitals. What looks alike is alike: composed accents, dashes, apostrophes, ligatures."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).translate(_ALIKE)
+    return [
+        word.translate(_IN_NUMBER) if word[-1] == "%" or not word[0].isalpha() else word
+        for word in _WORD.findall(text)
+    ]
 
 
 def repetition(text: str) -> int | None:
     """Where a text begins to go round in circles: the second start of a sentence that stands in it three
-    times; None where it does not. List numbers in front make no difference."""
+    times; None where it does not. List numbers in front make no difference, and code may repeat its lines."""
     starts: dict[str, list[int]] = {}
+    in_code = False
     for span in sentences(text):
+        if text.startswith("```", span.start):
+            in_code = not in_code
         key = " ".join(words(text[span.start : span.end])).lstrip("0123456789 ")
-        if len(key) >= 12:  # "yes" and "it is" may come again
+        if len(key) >= 12 and not in_code:  # "yes" and "it is" may come again
             starts.setdefault(key, []).append(span.start)
     return min((found[1] for found in starts.values() if len(found) >= 3), default=None)
