@@ -1,9 +1,10 @@
 """From hits to what the model reads, under a token budget. Pure.
 
-Passages are taken in the order of their rank until ``HIT_SHARE`` of the budget is spent; the rest goes to their
-neighbours, ring by ring, since the words around a hit are what makes it readable; what then still remains
-goes to further hits. Consecutive passages of a document become one block; blocks stand in the order of
-(source, position), which does not depend on the question, so that prompts begin alike.
+The best hit that fits is always taken, then passages in the order of their rank until ``HIT_SHARE`` of the
+budget is spent; the rest goes to their neighbours, ring by ring, since the words around a hit are what makes it
+readable; what then still remains goes to further hits. Consecutive passages of a document become one block;
+blocks stand in the order of (source, position), which does not depend on the question, so that prompts begin
+alike.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def pack(
     what the line above a block of that document costs. ``tokens`` of the result never exceed ``budget``."""
     documents = {hit.document.id: hit.document for hit in hits}
     shelf = _Shelf(texts, header_tokens)
+    # Of a small budget the best hit alone may take more than the share; without this, less relevant ones would.
+    next((hit for hit in hits if shelf.take(hit.document.id, hit.passage.ordinal, budget)), None)
     for hit in hits:
         shelf.take(hit.document.id, hit.passage.ordinal, int(budget * HIT_SHARE))
     _grow(shelf, hits, budget)
@@ -48,12 +51,11 @@ def pack_whole(
     header_tokens: Mapping[str, int],
 ) -> Context | None:
     """The whole corpus as one block a document, or None where it does not fit."""
-    needed = sum(header_tokens[d.id] + sum(p.tokens for p in texts[d.id]) for d in documents)
+    written = [document for document in documents if texts[document.id]]
+    needed = sum(header_tokens[d.id] + sum(p.tokens for p in texts[d.id]) for d in written)
     if needed > budget:
         return None
-    blocks = _blocks(
-        {d.id: d for d in documents}, {d.id: [list(texts[d.id])] for d in documents if texts[d.id]}
-    )
+    blocks = _blocks({d.id: d for d in written}, {d.id: [list(texts[d.id])] for d in written})
     return Context(blocks=blocks, drops=(), tokens=needed, budget=budget, whole_corpus=True)
 
 
@@ -108,8 +110,11 @@ def _grow(shelf: _Shelf, hits: Sequence[Hit], budget: int) -> None:
 
 
 def _take_ring(shelf: _Shelf, hit: Hit, ring: int, budget: int) -> bool:
-    after = shelf.take(hit.document.id, hit.passage.ordinal + ring, budget)  # explains more often: first
-    before = shelf.take(hit.document.id, hit.passage.ordinal - ring, budget)
+    document_id, ordinal = hit.document.id, hit.passage.ordinal
+    taken = shelf.taken[document_id]
+    # What follows explains more often: first. A neighbour that did not fit is not leapt over.
+    after = ordinal + ring - 1 in taken and shelf.take(document_id, ordinal + ring, budget)
+    before = ordinal - ring + 1 in taken and shelf.take(document_id, ordinal - ring, budget)
     return after or before
 
 
@@ -120,16 +125,16 @@ def _blocks(documents: Mapping[str, Document], runs: Mapping[str, list[list[Pass
 
 
 def _drops(hits: Sequence[Hit], shelf: _Shelf) -> tuple[Drop, ...]:
-    left: dict[str, list[Hit]] = {}
+    left: dict[str, dict[int, Hit]] = {}
     for hit in hits:
         if hit.passage.ordinal not in shelf.taken.get(hit.document.id, ()):
-            left.setdefault(hit.document.id, []).append(hit)
+            left.setdefault(hit.document.id, {})[hit.passage.ordinal] = hit
     return tuple(
         Drop(
             document_id=document_id,
-            title=group[0].document.title,
-            ordinals=tuple(sorted(hit.passage.ordinal for hit in group)),
-            tokens=sum(hit.passage.tokens for hit in group),
+            title=next(iter(group.values())).document.title,
+            ordinals=tuple(sorted(group)),
+            tokens=sum(hit.passage.tokens for hit in group.values()),
             reason="over the token budget",
         )
         for document_id, group in left.items()

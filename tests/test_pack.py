@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import document, passages
+from rag.pack import pack, pack_whole
+from rag.types import Context, Document, Hit, Passage
+
+
+@dataclass(frozen=True)
+class Corpus:
+    documents: tuple[Document, ...]
+    texts: dict[str, list[Passage]]
+    header: dict[str, int]
+    hits: tuple[Hit, ...]
+
+    def pack(self, budget: int, hits: Sequence[Hit] | None = None) -> Context:
+        return pack(self.hits if hits is None else hits, self.texts, budget, self.header)
+
+
+def corpus(sizes: Sequence[Sequence[int]], hits: Sequence[tuple[int, int]], header: int = 3) -> Corpus:
+    """``sizes``: the tokens of each passage of each document; ``hits``: (document, ordinal), best first."""
+    documents = tuple(document(f"file:///{number}.txt") for number in range(len(sizes)))
+    texts = {
+        doc.id: [
+            replace(tile, tokens=tokens)
+            for tile, tokens in zip(passages(doc, *(f"{at} " for at in range(len(row)))), row, strict=True)
+        ]
+        for doc, row in zip(documents, sizes, strict=True)
+    }
+    found = tuple(
+        Hit(documents[at], texts[documents[at].id][ordinal], 1.0 / rank)
+        for rank, (at, ordinal) in enumerate(hits, 1)
+    )
+    return Corpus(documents, texts, {doc.id: header for doc in documents}, found)
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> Corpus:
+    rows = st.lists(st.integers(0, 30), min_size=1, max_size=12)
+    sizes = draw(st.lists(rows, min_size=1, max_size=4))
+    everywhere = [(at, ordinal) for at, row in enumerate(sizes) for ordinal in range(len(row))]
+    hits = draw(st.lists(st.sampled_from(everywhere), max_size=10, unique=draw(st.booleans())))
+    return corpus(sizes, hits, header=draw(st.integers(0, 12)))
+
+
+def read(context: Context) -> list[tuple[str, int]]:
+    return [(p.document_id, p.ordinal) for block in context.blocks for p in block.passages]
+
+
+def where(hit: Hit) -> tuple[str, int]:
+    return hit.document.id, hit.passage.ordinal
+
+
+@settings(deadline=None, max_examples=60)
+@given(corpora(), st.integers(0, 400))
+def test_what_holds_of_every_context(made: Corpus, budget: int) -> None:
+    context = made.pack(budget)
+    blocks = context.blocks
+    assert context.budget == budget
+    assert context.tokens == sum(made.header[block.document.id] + block.tokens for block in blocks)
+    assert context.tokens <= budget
+
+    assert [block.number for block in blocks] == list(range(1, len(blocks) + 1))
+    for block in blocks:
+        assert all(after.ordinal == before.ordinal + 1 for before, after in pairwise(block.passages))
+        assert {p.document_id for p in block.passages} == {block.document.id}
+    order = [(block.document.source, block.passages[0].ordinal) for block in blocks]
+    assert order == sorted(order)
+    for before, after in pairwise(blocks):
+        if before.document == after.document:
+            assert before.passages[-1].ordinal + 1 < after.passages[0].ordinal, (
+                "runs that touch are one block"
+            )
+
+    there = read(context)
+    assert len(there) == len(set(there))
+    dropped = [(drop.document_id, ordinal) for drop in context.drops for ordinal in drop.ordinals]
+    assert len(dropped) == len(set(dropped))
+    assert set(dropped) == {where(hit) for hit in made.hits} - set(there)
+    for drop in context.drops:
+        assert drop.tokens == sum(made.texts[drop.document_id][ordinal].tokens for ordinal in drop.ordinals)
+
+    holder = {
+        place: block.number
+        for block in blocks
+        for place in [(block.document.id, p.ordinal) for p in block.passages]
+    }
+    assert list(context.ranking) == list(
+        dict.fromkeys(holder[where(h)] for h in made.hits if where(h) in holder)
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(corpora(), st.integers(0, 400))
+def test_packing_again_gives_the_same(made: Corpus, budget: int) -> None:
+    assert made.pack(budget) == made.pack(budget)
+    twice = [hit for hit in made.hits for _ in range(2)]
+    assert made.pack(budget, twice) == made.pack(budget), "a hit that comes twice counts once"
+
+
+@settings(deadline=None, max_examples=30)
+@given(corpora(), st.randoms(use_true_random=False), st.integers(0, 400))
+def test_the_order_of_blocks_does_not_depend_on_that_of_hits(
+    made: Corpus, random: object, budget: int
+) -> None:
+    shuffled = list(made.hits)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = made.pack(budget), made.pack(budget, shuffled)
+    if set(read(one)) == set(read(other)):
+        assert one.blocks == other.blocks
+    assert made.pack(10_000).blocks == made.pack(10_000, shuffled).blocks
+
+
+@settings(deadline=None, max_examples=40)
+@given(corpora(), st.integers(0, 200))
+def test_the_best_hit_is_read_whenever_it_fits(made: Corpus, budget: int) -> None:
+    """So more budget never reads less of it."""
+    if not made.hits:
+        return
+    best = made.hits[0]
+    fits = best.passage.tokens + made.header[best.document.id] <= budget
+    assert (where(best) in read(made.pack(budget))) == fits
+
+
+def test_a_best_hit_above_the_share_of_hits_goes_before_smaller_ones() -> None:
+    made = corpus([[50], [30]], [(0, 0), (1, 0)], header=0)
+    assert read(made.pack(52)) == [(made.documents[0].id, 0)]
+
+
+def test_neighbours_fill_what_hits_leave_the_following_one_first() -> None:
+    made = corpus([[10] * 9], [(0, 4)], header=2)
+    assert [ordinal for _, ordinal in read(made.pack(12))] == [4]
+    assert [ordinal for _, ordinal in read(made.pack(22))] == [4, 5]
+    assert [ordinal for _, ordinal in read(made.pack(32))] == [3, 4, 5]
+    assert len(read(made.pack(92))) == 9
+
+
+def test_a_neighbour_that_does_not_fit_is_not_leapt_over() -> None:
+    made = corpus([[5, 5, 5, 500, 5, 5]], [(0, 2)], header=2)
+    assert [ordinal for _, ordinal in read(made.pack(100))] == [0, 1, 2]
+
+
+def test_a_gap_between_two_hits_closes_and_saves_a_header() -> None:
+    made = corpus([[10, 1, 10]], [(0, 0), (0, 2)], header=5)
+    context = made.pack(60)
+    assert len(context.blocks) == 1
+    assert context.tokens == 26
+
+
+def test_hits_take_their_share_then_come_neighbours_then_further_hits() -> None:
+    made = corpus([[10] * 3, [10] * 3, [10]], [(0, 1), (1, 1), (2, 0)], header=0)
+    ids = [doc.id for doc in made.documents]
+    # 24 of 40 are for hits: two of them. The neighbours of the first take the rest, and the third is dropped.
+    context = made.pack(40)
+    assert read(context) == [(ids[0], 0), (ids[0], 1), (ids[0], 2), (ids[1], 1)]
+    assert [drop.document_id for drop in context.drops] == [ids[2]]
+    assert len(read(made.pack(70))) == 7
+
+
+def test_nothing_fits() -> None:
+    made = corpus([[50]], [(0, 0)])
+    for budget in (-1, 0, 52):
+        context = made.pack(budget)
+        assert (context.blocks, context.tokens, context.ranking) == ((), 0, ())
+        assert [drop.reason for drop in context.drops] == ["over the token budget"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(corpora(), st.integers(0, 400))
+def test_a_corpus_is_read_whole_or_not_at_all(made: Corpus, budget: int) -> None:
+    needed = sum(p.tokens for tiles in made.texts.values() for p in tiles) + sum(made.header.values())
+    context = pack_whole(made.documents, made.texts, budget, made.header)
+    assert (context is not None) == (needed <= budget)
+    if context:
+        assert (context.tokens, context.drops, context.whole_corpus) == (needed, (), True)
+        assert [list(block.passages) for block in context.blocks] == [
+            made.texts[d.id] for d in made.documents
+        ]
+
+
+def test_a_document_without_text_costs_nothing_and_makes_no_block() -> None:
+    made = corpus([[5], [], [5]], [])
+    context = pack_whole(made.documents, made.texts, 16, made.header)
+    assert context
+    assert context.tokens == 16
+    assert [(block.number, block.document) for block in context.blocks] == [
+        (1, made.documents[0]),
+        (2, made.documents[2]),
+    ]
+
+
+def test_two_documents_of_one_source_stay_apart() -> None:
+    one, other = document("file:///same.txt"), document("file:///same.txt", id=str(UUID(int=0)))
+    texts = {doc.id: passages(doc, "text") for doc in (one, other)}
+    context = pack_whole([one, other], texts, 100, {one.id: 1, other.id: 1})
+    assert context
+    assert [block.document.id for block in context.blocks] == [other.id, one.id]
+
+
+def test_a_thousand_hits_in_long_documents_are_packed_at_once() -> None:
+    many = [(rank % 10, (rank * 37) % 2000) for rank in range(1000)]
+    tile = passages(document(), "text")[0]
+    documents = [document(f"file:///{number}.txt") for number in range(10)]
+    texts = {
+        doc.id: [replace(tile, document_id=doc.id, ordinal=at, tokens=60) for at in range(2000)]
+        for doc in documents
+    }
+    hits = [Hit(documents[at], texts[documents[at].id][ordinal], 1.0) for at, ordinal in many]
+    began = time.perf_counter()
+    context = pack(hits, texts, 500_000, {doc.id: 20 for doc in documents})
+    assert time.perf_counter() - began < 1.0
+    assert context.tokens > 499_000
