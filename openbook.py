@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -13,6 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import typer
 
 import api.cli
+import evals.cli
 import ingest.cli
 from rag.errors import RagError
 from rag.terminal import exit_code, print_error
@@ -33,12 +35,16 @@ for command in (
     ingest.cli.documents,
     ingest.cli.rm,
     api.cli.doctor,
+    evals.cli.verify,
 ):
     app.command()(command)
 
 
 def main() -> None:
     """Exit codes: 0 done, 1 failed, 2 the request was wrong, 3 not now, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character, or a name that is no UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except RagError as error:

@@ -1,19 +1,24 @@
-"""One structured line per request."""
+"""What every request passes through: one structured line, an id, the last catch of errors, the host check."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import time
 import uuid
+from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
 
 log = logging.getLogger("openbook.access")
 
 
 class AccessLog:
-    """ASGI middleware; a reply carries its line's id as ``X-Request-Id``."""
+    """ASGI middleware, the outermost; a reply carries its line's id as ``X-Request-Id``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,8 +43,44 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, noting)
+        except Exception:
+            log.exception("request %s failed", line["request"])
+            if line["status"]:  # the reply has begun: to break it off is all that can be done
+                raise
+            await problems.unexpected()(scope, receive, noting)
         finally:
             line["seconds"] = round(time.perf_counter() - began, 4)
             # Probes come every few seconds and say nothing.
             level = logging.DEBUG if scope["path"] in ("/healthz", "/readyz") else logging.INFO
             log.log(level, "%s", json.dumps(line))
+
+
+class OwnNamesOnly:
+    """ASGI middleware of a service on loopback: a web page must not reach it by a name that it made resolve to
+    127.0.0.1. An address in the Host header is harmless, since no name was resolved."""
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self._app, self._host = app, host.lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_ours(Headers(scope=scope).get("host", "")):
+            reply = problems.http(
+                400, f"This service is reached as {self._host}.", "Set the Host header to that."
+            )
+            await reply(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name == self._host or is_loopback(name)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

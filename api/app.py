@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import problems, routes
-from api.access import AccessLog
+from api.access import AccessLog, OwnNamesOnly, is_loopback
+from api.schemas import Problem
 from rag.compose import Engine
 
 log = logging.getLogger(__name__)
@@ -28,11 +27,21 @@ class State(TypedDict):
     writing: asyncio.Lock
 
 
+class Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """With the schema that error replies point to: FastAPI would list it under a media type of its own."""
+        document = super().openapi()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= schema.pop("$defs", {}) | {"Problem": schema}
+        return document
+
+
 def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | None = None) -> FastAPI:
     """``url`` is where the service will be reached; other processes of this user are told once it is up."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        writing = asyncio.Lock()
         async with open_engine() as engine:
             if engine.server:
                 await engine.server.start()
@@ -41,11 +50,13 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
                 engine.owner.announce(url)
                 log.info("openbook answers at %s", url)
             try:
-                yield {"engine": engine, "loading": loading, "writing": asyncio.Lock()}
+                yield {"engine": engine, "loading": loading, "writing": writing}
             finally:
                 await asyncio.wait([loading])
+                async with writing:  # a write that was broken off ends its step before the store is closed
+                    pass
 
-    app = FastAPI(
+    app = Api(
         title="openbook",
         version=version("openbook"),
         summary="Long-context question answering over your documents and code, with citations to check.",
@@ -53,19 +64,7 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
     )
     app.include_router(routes.router)
     problems.install(app)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(host))
+    if is_loopback(host):  # elsewhere the machine's names are not known
+        app.add_middleware(OwnNamesOnly, host=host)
     app.add_middleware(AccessLog)
     return app
-
-
-def allowed_hosts(host: str) -> list[str]:
-    """On loopback only its own names: a web page must not reach the service by a name that it made resolve
-    to 127.0.0.1. Elsewhere any, since the machine's names are not known."""
-    return ["127.0.0.1", "localhost", "[::1]", "testserver", host] if is_loopback(host) else ["*"]
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -6,24 +6,27 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from rich.status import Status as Spinner
+from rich.markup import escape
 from rich.table import Table
 
 from api.doctor import examine, unready
-from rag import owner, wire
+from api.schemas import SearchReply, Status
+from ingest import catalog
+from rag import owner
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine, ModelServer, open_rag
-from rag.errors import ServiceUnreachable
+from rag.errors import BadRequest, ServiceUnreachable
 from rag.remote import Remote, find_service
 from rag.settings import Settings, load_settings
-from rag.terminal import CollectionOption, JsonOption, err, out, print_json
-from rag.types import Answer, Citation, Hit, Question, Receipt, short_name
+from rag.terminal import CollectionOption, JsonOption, err, literal, out, print_json
+from rag.types import Answer, Citation, Question, Receipt, short_name
 
 EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
 QUOTE_CHARACTERS = 240  # of a quotation on the screen; --json has all of it
@@ -50,9 +53,9 @@ def ask(
 ) -> None:
     """Answer a question from a collection, with citations and a receipt."""
     settings = load_settings()
-    text = sys.stdin.read() if question == "-" else question
-    asked = Question(text, collection, max_context_tokens, max_answer_tokens)
-    answer = asyncio.run(_ask(settings, asked, quiet=as_json))
+    asked = Question(_text(question), collection, max_context_tokens, max_answer_tokens)
+    with _answer_view(quiet=as_json) as view:
+        answer = _ask(settings, asked, view)
     if as_json:
         print_json(answer)
     else:
@@ -60,42 +63,71 @@ def ask(
         _print_receipt(answer.receipt)
 
 
-async def _ask(settings: Settings, question: Question, *, quiet: bool) -> Answer:
-    """Prints the answer as it arrives, and returns it."""
+def _text(question: str) -> str:
+    if question != "-":
+        return question
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"Standard input is not text: {error}", "Send UTF-8.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the terminal shows while an answer is made: ``told`` what goes on, ``show`` each event."""
+
+    told: Callable[[str], None]
+    show: Callable[[Event], None]
+
+
+@contextmanager
+def _answer_view(*, quiet: bool) -> Iterator[_View]:
     with err.status("reading", spinner="dots") as spinner:
-        async for event in _answer_events(settings, question, spinner):
+
+        def show(event: Event) -> None:
             if isinstance(event, Reading):
                 receipt = event.receipt
-                spinner.update(f"{receipt.model} is reading {receipt.context_tokens:,} tokens")
-            elif isinstance(event, Piece) and not quiet:
-                spinner.stop()
+                told(f"{receipt.model} is reading {receipt.context_tokens:,} tokens")
+                return
+            spinner.stop()
+            if quiet:
+                return
+            if isinstance(event, Piece):
                 out.print(event.text, end="", markup=False)
-            elif isinstance(event, Answer):
-                spinner.stop()
-                if not quiet:
-                    # A stream that brought no piece has not shown its text yet.
-                    out.print("" if event.receipt.usage else event.text, markup=False)
-                return event
-    raise AssertionError("a stream ends with an answer")
+            else:  # a stream that brought no piece has not shown its text yet
+                out.print("" if event.receipt.usage else event.text, markup=False)
+
+        def told(text: str) -> None:
+            spinner.update(literal(text))
+
+        yield _View(told, show)
 
 
-async def _answer_events(settings: Settings, question: Question, spinner: Spinner) -> AsyncIterator[Event]:
-    if service := find_service(settings.data_dir):
-        body = asdict(question) | {"question": question.text, "stream": True}
-        del body["text"]
-        for name, data in service.stream("POST", "/v1/answer", json=body):
-            yield wire.load(EVENTS[name], data)
-        return
+def _ask(settings: Settings, question: Question, view: _View) -> Answer:
+    service = find_service(settings.data_dir)
+    if service is None:
+        return asyncio.run(_local_ask(settings, question, view))
+    body = asdict(question) | {"question": question.text, "stream": True}
+    del body["text"]
+    for event in service.stream("POST", "/v1/answer", EVENTS, last="answer", json=body):
+        view.show(event)
+    assert isinstance(event, Answer)
+    return event
+
+
+async def _local_ask(settings: Settings, question: Question, view: _View) -> Answer:
     async with open_rag(settings, "openbook ask") as engine:
         # Before a model server is started for a minute: is there anything to ask, and is it a question?
         await asyncio.to_thread(engine.rag.store.open, question.collection)
         engine.rag.check(question.text)
-        await _model_ready(engine, spinner)
+        await _model_ready(engine, view)
         async for event in engine.rag.stream(question):
-            yield event
+            view.show(event)
+    assert isinstance(event, Answer)
+    return event
 
 
-async def _model_ready(engine: Engine, spinner: Spinner) -> None:
+async def _model_ready(engine: Engine, view: _View) -> None:
     server: ModelServer | None = engine.server
     if server is None:
         return
@@ -104,9 +136,7 @@ async def _model_ready(engine: Engine, spinner: Spinner) -> None:
     began = time.monotonic()
     while not waiting.done():
         await asyncio.wait([waiting], timeout=0.5)
-        spinner.update(
-            f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)"
-        )
+        view.told(f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)")
     await waiting
 
 
@@ -121,22 +151,24 @@ def search(
     with err.status("searching", spinner="dots"):
         if service := find_service(settings.data_dir):
             body = {"query": query, "collection": collection, "limit": limit}
-            hits = wire.load(list[Hit], service.call("POST", "/v1/search", json=body)["hits"])
+            found = service.call("POST", "/v1/search", SearchReply, json=body)
         else:
-            hits = asyncio.run(_local_search(settings, query, collection, limit))
+            found = asyncio.run(_local_search(settings, query, collection, limit))
     if as_json:
-        print_json({"collection": collection, "hits": [wire.dump(hit) for hit in hits]})
+        print_json(found)
         return
-    for rank, hit in enumerate(hits, 1):
+    for rank, hit in enumerate(found.hits, 1):
         passage = hit.passage
-        place = passage.place(passage.span)
-        out.print(f"[bold]{rank}.[/bold] {hit.document.name}, {place}  [dim]{hit.score:.4f}[/dim]")
+        place = f"{hit.document.name}, {passage.place(passage.span)}"
+        out.print(f"[bold]{rank}.[/bold] {escape(place)}  [dim]{hit.score:.4f}[/dim]")
         out.print("   " + _shortened(passage.text), markup=False, style="dim")
+    if not found.hits:
+        out.print(f"nothing found in {collection!r}")
 
 
-async def _local_search(settings: Settings, query: str, collection: str, limit: int) -> list[Hit]:
+async def _local_search(settings: Settings, query: str, collection: str, limit: int) -> SearchReply:
     async with open_rag(settings, "openbook search") as engine:
-        return await engine.rag.search(query, collection, limit)
+        return SearchReply(collection, tuple(await engine.rag.search(query, collection, limit)))
 
 
 def status(
@@ -148,36 +180,34 @@ def status(
     settings = load_settings()
     if wait:
         _wait_ready(settings, timeout)
-    service = find_service(settings.data_dir)
-    data = service.call("GET", "/v1/status") if service else asyncio.run(_local_status(settings))
+    if service := find_service(settings.data_dir):
+        now = service.call("GET", "/v1/status", Status)
+    else:
+        now = asyncio.run(_local_status(settings))
     if as_json:
-        print_json(data)
+        print_json(now)
         return
-    where = f"{data['url']} (pid {data['pid']})" if data["url"] else "not running"
-    rows = {"service": where, "version": data["version"], "data folder": data["data_dir"]}
-    rows |= {"model": data["model"], "embedder": data["embedder"]}
+    where = f"{now.url} (pid {now.pid})" if now.url else "not running"
+    rows = {"service": where, "version": now.version, "data folder": now.data_dir}
+    rows |= {"model": now.model, "embedder": now.embedder}
     for name, value in rows.items():
         out.print(f"{name + ':':13} {value}", markup=False)
-    for name, size in data["collections"].items():
-        told = size["error"] or f"{size['documents']:,} documents, {size['passages']:,} passages"
+    for name, size in now.collections.items():
+        told = size.error or f"{size.documents:,} documents, {size.passages:,} passages"
         out.print(f"collection:   {name}: {told}", markup=False)
 
 
-async def _local_status(settings: Settings) -> dict[str, Any]:
+async def _local_status(settings: Settings) -> Status:
     async with open_rag(settings, "openbook status") as engine:
-        sizes: dict[str, dict[str, Any]] = {}
-        for name in engine.rag.store.names():
-            documents, passages = engine.rag.store.open(name).size()
-            sizes[name] = {"documents": documents, "passages": passages, "error": None}
-    return {
-        "version": version("openbook"),
-        "pid": os.getpid(),
-        "data_dir": str(settings.data_dir),
-        "url": None,
-        "model": str(settings.llm_url or settings.vllm_model.name),
-        "embedder": engine.rag.embedder.name,
-        "collections": sizes,
-    }
+        return Status(
+            version=version("openbook"),
+            pid=os.getpid(),
+            data_dir=str(settings.data_dir),
+            url=None,
+            model=str(settings.llm_url or settings.vllm_model.name),
+            embedder=engine.rag.embedder.name,
+            collections=catalog.sizes(engine.rag.store),
+        )
 
 
 def _wait_ready(settings: Settings, timeout: float) -> None:
@@ -191,7 +221,7 @@ def _wait_ready(settings: Settings, timeout: float) -> None:
                 told = unready(Remote(record.url, record.token))
                 if not told:
                     return
-                spinner.update(told)
+                spinner.update(literal(told))
                 if "is failed" in told:
                     break
             time.sleep(0.5)
@@ -244,22 +274,23 @@ def _print_receipt(receipt: Receipt) -> None:
         "searched", f"{receipt.passages:,} passages of {receipt.documents:,} documents, {receipt.hits} found"
     )
     names = ", ".join(f"[{read.number}] {short_name(read.source)} {read.place}" for read in receipt.read)
-    table.add_row(
-        "read", f"{receipt.context_tokens:,} of {receipt.budget_tokens:,} tokens: {names}".replace("[", "\\[")
-    )
+    amount = f"{receipt.context_tokens:,} of {receipt.budget_tokens:,} tokens"
+    table.add_row("read", escape(f"{amount}: {names}" if names else amount))
     if receipt.dropped:
         tokens = sum(drop.tokens for drop in receipt.dropped)
         passages = sum(len(drop.ordinals) for drop in receipt.dropped)
-        table.add_row("not read", f"{passages} passages, {tokens:,} tokens, {receipt.dropped[0].reason}")
+        told = f"{passages} passages, {tokens:,} tokens, {receipt.dropped[0].reason}"
+        table.add_row("not read", escape(told))
     if usage:
         table.add_row(
-            "model", f"{receipt.model}: {usage.prompt:,} in, {cached} cached, {usage.completion:,} out"
+            "model",
+            escape(f"{receipt.model}: {usage.prompt:,} in, {cached} cached, {usage.completion:,} out"),
         )
     table.add_row(
         "seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in receipt.seconds.items())
     )
     for warning in receipt.warnings:
-        table.add_row("note", warning)
+        table.add_row("note", escape(warning))
     out.print()
     out.print(table, style="dim")
 

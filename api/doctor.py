@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Literal
 
+from api.schemas import Readiness
 from rag import owner
 from rag.compose import chat_client, open_store, token_counter
 from rag.errors import RagError
@@ -188,5 +189,5 @@ def _service(settings: Settings) -> Finding:
 
 def unready(service: Remote) -> str:
     """What the service still waits for; empty when it is ready."""
-    checks: dict[str, dict[str, Any]] = service.call("GET", "/readyz", accept=(200, 503))["checks"]
-    return "; ".join(f"{name}: {check['detail']}" for name, check in checks.items() if not check["ok"])
+    readiness: Readiness = service.call("GET", "/readyz", Readiness, accept=(200, 503))
+    return "; ".join(f"{name}: {check.detail}" for name, check in readiness.checks.items() if not check.ok)

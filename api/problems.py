@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.schemas import Problem
+from api.schemas import FieldProblem, Problem
 from rag import errors as e
-
-log = logging.getLogger(__name__)
 
 STATUS: tuple[tuple[type[e.RagError], int], ...] = (  # the first that fits, so the special before the general
     (e.QuestionTooLong, 413),
@@ -31,6 +29,12 @@ STATUS: tuple[tuple[type[e.RagError], int], ...] = (  # the first that fits, so 
     (e.RagError, 500),
 )
 RETRY_AFTER_S = 5
+HINTS = {
+    403: "Commands of the user who runs the service find the token there.",
+    404: "/docs lists the paths.",
+    405: "/docs lists the paths and their methods.",
+}
+LONGEST_NAME = 80  # characters of a field's name that are repeated: it comes from the caller
 
 
 def status_of(error: e.RagError) -> int:
@@ -54,13 +58,41 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(e.RagError, _rag_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _bug)
 
 
-def _reply(problem: Problem, **extra: object) -> JSONResponse:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
-    content = problem.model_dump() | extra
-    return JSONResponse(content, problem.status, headers, "application/problem+json")
+def http(status: int, detail: str, hint: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """What is wrong with a request before it reaches the engine."""
+    problem = Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code="NotFound" if status == 404 else "BadRequest",
+        hint=hint,
+    )
+    return _reply(problem, headers)
+
+
+def bug() -> Problem:
+    """What is said of an error that nobody expected: no more than that. The log has the rest."""
+    return Problem(
+        type="about:blank",
+        title=HTTPStatus(500).phrase,
+        status=500,
+        detail="An error that openbook did not expect.",
+        code="RagError",
+        hint="The service's log has the details.",
+    )
+
+
+def unexpected() -> JSONResponse:
+    return _reply(bug())
+
+
+def _reply(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    wait = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
+    content = problem.model_dump(exclude=set() if problem.errors else {"errors"})
+    return JSONResponse(content, problem.status, wait | dict(headers or {}), "application/problem+json")
 
 
 async def _rag_error(_request: Request, error: Exception) -> JSONResponse:
@@ -69,43 +101,37 @@ async def _rag_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """The input is left out: it may be long, and the caller has it."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
     problem = Problem(
         type="urn:openbook:InvalidRequest",
-        title="Unprocessable Content",
+        title=HTTPStatus(422).phrase,
         status=422,
-        detail=f"{where}: {first['msg']}.",
+        detail=_first(error.errors()[0]),
         code="BadRequest",
         hint="/docs shows what is taken.",
+        errors=[FieldProblem(loc=_loc(item), msg=item["msg"]) for item in error.errors()],
     )
-    # The input is left out: it may be long, and the caller has it.
-    details = [{"loc": item["loc"], "msg": item["msg"]} for item in error.errors()]
-    return _reply(problem, errors=jsonable_encoder(details))
+    return _reply(problem)
+
+
+def _first(item: Mapping[str, Any]) -> str:
+    if item["type"] == "json_invalid":
+        return f"The body is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}."
+    where = ".".join(str(part) for part in _loc(item)[1:]) or "the body"
+    return f"{where}: {item['msg']}."
+
+
+def _loc(item: Mapping[str, Any]) -> list[str | int]:
+    parts: Sequence[str | int] = item["loc"]
+    return [part if isinstance(part, int) else _printable(part) for part in parts]
+
+
+def _printable(name: str) -> str:
+    """Half a surrogate pair, which JSON may hold, cannot be sent back as UTF-8."""
+    return name.encode(errors="replace").decode()[:LONGEST_NAME]
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    problem = Problem(
-        type="about:blank",
-        title=HTTPStatus(error.status_code).phrase,
-        status=error.status_code,
-        detail=str(error.detail),
-        code="NotFound" if error.status_code == 404 else "BadRequest",
-        hint="/docs lists the paths.",
-    )
-    return _reply(problem)
-
-
-async def _bug(_request: Request, error: Exception) -> JSONResponse:
-    log.error("unhandled error", exc_info=error)
-    problem = Problem(
-        type="about:blank",
-        title="Internal Server Error",
-        status=500,
-        detail="An error that openbook did not expect.",
-        code="RagError",
-        hint="The service's log has the details.",
-    )
-    return _reply(problem)
+    return http(error.status_code, str(error.detail), HINTS.get(error.status_code, ""), error.headers)

@@ -4,50 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
+import anyio
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import HTTPException
 from sse_starlette import EventSourceResponse
 
-from api.problems import problem_of
+from api.problems import bug, problem_of
 from api.schemas import (
     AnswerRequest,
     Check,
-    CollectionStatus,
-    DocumentsReply,
     IngestRequest,
-    Problem,
     Readiness,
-    RemoveReply,
     RemoveRequest,
     SearchReply,
     SearchRequest,
     Status,
 )
 from ingest import catalog
-from ingest.pipeline import Event as IngestEvent
-from ingest.pipeline import Ingestion, stepwise
+from ingest.pipeline import Ingestion, check_there, stepwise
 from ingest.report import FileResult, Found, Progress, Report
 from rag import wire
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine
-from rag.errors import BadRequest, RagError, SourceMissing
+from rag.errors import BadRequest, RagError
 from rag.types import Answer, Question
 
+log = logging.getLogger(__name__)
 router = APIRouter()
+T = TypeVar("T")
 
 _SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-_PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return dict.fromkeys(statuses, _PROBLEM)
+    """For the OpenAPI document; any request can also meet a bug, and a Host header can be wrong."""
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": _PROBLEM}
+        for status in sorted({400, 500, *statuses})
+    }
 
 
 def engine_of(request: Request) -> Engine:
@@ -66,10 +71,10 @@ def owner_only(engine: EngineOf, authorization: Annotated[str, Header()] = "") -
 @router.post(
     "/v1/answer",
     response_model=Answer,
-    responses={200: _SSE, **problems_of(400, 404, 409, 413, 422, 502, 503)},
+    responses={200: _SSE, **problems_of(404, 409, 413, 422, 502, 503)},
     summary="Answer a question from a collection, with citations and a receipt",
 )
-async def answer(body: AnswerRequest, engine: EngineOf) -> Any:
+async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any:
     question = Question(
         body.question,
         body.collection,
@@ -78,26 +83,51 @@ async def answer(body: AnswerRequest, engine: EngineOf) -> Any:
         temperature=body.temperature,
     )
     if not body.stream:
-        return await engine.rag.answer(question)
-    stream = engine.rag.stream(question)
+        return await _while_wanted(request, engine.rag.answer(question))
+    stream = cast(AsyncGenerator[Event, None], engine.rag.stream(question))
     first = await anext(stream)  # what fails before it has its own HTTP status
     return EventSourceResponse(_answer_events(first, stream))
 
 
-async def _answer_events(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[dict[str, str]]:
+async def _while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T | Response:
+    """Ends the work when the client goes away: a model that nobody listens to keeps others waiting."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else Response(status_code=499)  # nobody reads it but the log
+    finally:
+        gone.cancel()
+        if task.cancel():
+            await asyncio.wait([task])
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer_events(first: Event, rest: AsyncGenerator[Event, None]) -> AsyncIterator[dict[str, str]]:
     names: dict[type[Any], str] = {Reading: "reading", Piece: "piece", Answer: "answer"}
-    yield _event(names[type(first)], first)
-    async for message in _reported(names, rest):
-        yield message
+    # A client that goes away ends the generation: it is closed now, not when it is collected.
+    async with aclosing(rest), aclosing(_reported(names, rest)) as messages:
+        yield _event(names[type(first)], first)
+        async for message in messages:
+            yield message
 
 
-async def _reported(names: dict[type[Any], str], events: AsyncIterator[Any]) -> AsyncIterator[dict[str, str]]:
+async def _reported(
+    names: dict[type[Any], str], events: AsyncIterator[Any]
+) -> AsyncGenerator[dict[str, str], None]:
     """Events by name; once a stream has begun, an error is its last event."""
     try:
         async for event in events:
             yield _event(names[type(event)], event)
     except RagError as error:
         yield {"event": "error", "data": problem_of(error).model_dump_json()}
+    except Exception:
+        log.exception("a stream failed")
+        yield {"event": "error", "data": bug().model_dump_json()}
 
 
 def _event(name: str, value: Any) -> dict[str, str]:
@@ -106,20 +136,19 @@ def _event(name: str, value: Any) -> dict[str, str]:
 
 @router.post(
     "/v1/search",
-    response_model=SearchReply,
-    responses=problems_of(400, 404, 409, 413, 422, 503),
+    responses=problems_of(404, 409, 413, 422, 503),
     summary="Passages for a query, best first",
 )
-async def search(body: SearchRequest, engine: EngineOf) -> Any:
+async def search(body: SearchRequest, engine: EngineOf) -> SearchReply:
     hits = await engine.rag.search(body.query, body.collection, body.limit)
-    return {"collection": body.collection, "hits": hits}
+    return SearchReply(body.collection, tuple(hits))
 
 
 @router.post(
     "/v1/ingest",
     response_class=EventSourceResponse,
     dependencies=[Depends(owner_only)],
-    responses={200: _SSE, **problems_of(400, 403, 404, 409, 422, 503)},
+    responses={200: _SSE, **problems_of(403, 404, 409, 422, 503)},
     summary="Read files of the service's machine into a collection (the owner of the data folder only)",
 )
 async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
@@ -127,8 +156,7 @@ async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> Eve
     for path in paths:
         if not path.is_absolute():
             raise BadRequest(f"{path} is not an absolute path.", "Send absolute paths.")
-        if not path.exists():
-            raise SourceMissing(f"There is no file or folder {path}.", "Check the path.")
+    await asyncio.to_thread(check_there, paths)
     rag = engine.rag
     ingestion = await asyncio.to_thread(Ingestion, rag.store, rag.embedder, rag.tokens, body.collection)
     return EventSourceResponse(_ingest_events(ingestion, paths, request.state.writing))
@@ -140,31 +168,38 @@ async def _ingest_events(
     names: dict[type[Any], str] = {
         Found: "found", Progress: "progress", FileResult: "file", Report: "report"
     }  # fmt: skip
-    async with (
-        writing
-    ):  # one writer at a time: two would fight for the processor and could meet on a document
-        events: AsyncIterator[IngestEvent] = stepwise(ingestion.run(paths))
-        async for message in _reported(names, events):
+    # One writer at a time: two would fight for the processor and could meet on a document.
+    async with writing, aclosing(_reported(names, _steps(ingestion, paths))) as messages:
+        async for message in messages:
             yield message
 
 
-@router.get(
-    "/v1/documents", responses=problems_of(400, 404, 409, 503), summary="The documents of a collection"
-)
-async def documents(engine: EngineOf, collection: Annotated[str, Query()] = "default") -> DocumentsReply:
-    index = await asyncio.to_thread(engine.rag.store.open, collection)
-    return DocumentsReply(collection=collection, documents=await asyncio.to_thread(index.documents))
+async def _steps(ingestion: Ingestion, paths: list[Path]) -> AsyncIterator[Any]:
+    events = stepwise(ingestion.run(paths))
+    while True:
+        # The step at hand ends before the next writer may begin, also where the client has gone.
+        with anyio.CancelScope(shield=True):
+            event = await anext(events, None)
+        if event is None:
+            return
+        await anyio.sleep(0)  # where it is heard that the client has gone
+        yield event
+
+
+@router.get("/v1/documents", responses=problems_of(404, 409, 422, 503), summary="A collection's documents")
+async def documents(engine: EngineOf, collection: Annotated[str, Query()] = "default") -> catalog.Listing:
+    return await asyncio.to_thread(catalog.listing, engine.rag.store, collection)
 
 
 @router.delete(
     "/v1/documents",
     dependencies=[Depends(owner_only)],
-    responses=problems_of(400, 403, 404, 409, 503),
+    responses=problems_of(403, 404, 409, 422, 503),
     summary="Remove documents, or a collection (the owner of the data folder only)",
 )
-async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> RemoveReply:
+async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> catalog.Removal:
     async with request.state.writing:
-        gone = await asyncio.to_thread(
+        return await asyncio.to_thread(
             catalog.removed,
             engine.rag.store,
             body.collection,
@@ -172,10 +207,9 @@ async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> Rem
             Path(body.folder),
             everything=body.all,
         )
-    return RemoveReply(collection=body.collection, removed=gone)
 
 
-@router.get("/v1/status", summary="What this service is, holds and does")
+@router.get("/v1/status", responses=problems_of(503), summary="What this service is, holds and does")
 async def status(engine: EngineOf, request: Request) -> Status:
     readiness = await _readiness(engine, request)
     return Status(
@@ -185,20 +219,8 @@ async def status(engine: EngineOf, request: Request) -> Status:
         url=engine.owner.record.url,
         model=readiness.checks["model"].detail,
         embedder=engine.rag.embedder.name,
-        collections=await asyncio.to_thread(collections, engine),
+        collections=await asyncio.to_thread(catalog.sizes, engine.rag.store),
     )
-
-
-def collections(engine: Engine) -> dict[str, CollectionStatus]:
-    return {name: _collection(engine, name) for name in engine.rag.store.names()}
-
-
-def _collection(engine: Engine, name: str) -> CollectionStatus:
-    try:
-        documents, passages = engine.rag.store.open(name).size()
-    except RagError as error:  # one damaged collection must not hide the others
-        return CollectionStatus(error=str(error))
-    return CollectionStatus(documents=documents, passages=passages)
 
 
 @router.get("/healthz", summary="Whether the process serves requests")

@@ -1,10 +1,28 @@
-"""Requests and replies of the REST interface, where they are not values of rag.types themselves."""
+"""Requests and replies of the REST interface, where they are not values of rag or ingest themselves.
+
+Replies that the command line reads too are dataclasses, as those values are.
+"""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import dataclass
 
-from rag.types import Document, Hit
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ingest.catalog import Size
+from rag.types import Hit
+
+
+def _unicode(text: str) -> str:
+    """JSON may hold half a surrogate pair, which is no character: neither index nor model take it."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("half a surrogate pair is not a character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_unicode)]
 
 
 class Request(BaseModel):
@@ -12,7 +30,7 @@ class Request(BaseModel):
 
 
 class AnswerRequest(Request):
-    question: str = Field(description="What to answer from the collection's documents.")
+    question: Text = Field(description="What to answer from the collection's documents.")
     collection: str = "default"
     max_context_tokens: int | None = Field(
         None, ge=1, description="Most tokens of documents to read; by default as the server is set."
@@ -25,14 +43,15 @@ class AnswerRequest(Request):
 
 
 class SearchRequest(Request):
-    query: str
+    query: Text
     collection: str = "default"
     limit: int = Field(10, ge=1, le=200)
 
 
-class SearchReply(BaseModel):
+@dataclass(frozen=True, slots=True)
+class SearchReply:
     collection: str
-    hits: list[Hit]
+    hits: tuple[Hit, ...]
 
 
 class IngestRequest(Request):
@@ -47,16 +66,6 @@ class RemoveRequest(Request):
     collection: str = "default"
 
 
-class DocumentsReply(BaseModel):
-    collection: str
-    documents: list[Document]
-
-
-class RemoveReply(BaseModel):
-    collection: str
-    removed: list[Document]
-
-
 class Check(BaseModel):
     ok: bool
     detail: str
@@ -67,20 +76,22 @@ class Readiness(BaseModel):
     checks: dict[str, Check]
 
 
-class CollectionStatus(BaseModel):
-    documents: int | None = None
-    passages: int | None = None
-    error: str | None = None
+@dataclass(frozen=True, slots=True)
+class Status:
+    """``url`` is None where no service runs."""
 
-
-class Status(BaseModel):
     version: str
     pid: int
     data_dir: str
     url: str | None
     model: str
     embedder: str
-    collections: dict[str, CollectionStatus]
+    collections: dict[str, Size]
+
+
+class FieldProblem(BaseModel):
+    loc: list[str | int]
+    msg: str
 
 
 class Problem(BaseModel):
@@ -93,3 +104,6 @@ class Problem(BaseModel):
     code: str
     hint: str = ""
     retryable: bool = False
+    errors: list[FieldProblem] = Field(
+        default=[], description="Of a body that is not as it should be: each field."
+    )

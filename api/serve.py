@@ -13,7 +13,8 @@ from contextlib import contextmanager, nullcontext
 
 import uvicorn
 
-from api.app import create_app, is_loopback
+from api.access import is_loopback
+from api.app import create_app
 from rag.compose import open_rag
 from rag.errors import BadSetting, PortInUse
 from rag.settings import Settings

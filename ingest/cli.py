@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ingest import catalog
-from ingest.pipeline import Event, Ingestion, stepwise
+from ingest.catalog import Listing, Removal
+from ingest.pipeline import Event, Ingestion, check_there, stepwise
 from ingest.report import FileResult, Found, Report
 from ingest.report import Progress as Step
-from rag import wire
 from rag.compose import open_rag
-from rag.errors import SourceMissing
 from rag.remote import find_service
 from rag.settings import Settings, load_settings
-from rag.terminal import CollectionOption, JsonOption, err, out, print_json
-from rag.types import Document
+from rag.terminal import CollectionOption, JsonOption, err, literal, out, print_json
 
 EVENTS: dict[str, type[Any]] = {"found": Found, "progress": Step, "file": FileResult, "report": Report}
 
@@ -33,12 +32,10 @@ def ingest(
     paths: PathsArgument, collection: CollectionOption = "default", as_json: JsonOption = False
 ) -> None:
     """Read files and folders into a collection. Unchanged files cost nothing; changed ones are replaced."""
-    for path in paths:  # before anything is opened
-        if not path.exists():
-            raise SourceMissing(f"There is no file or folder {path}.", "Check the path, and where you are.")
+    check_there(paths)  # before anything is opened
     settings = load_settings()
     with _progress_bar(enabled=not as_json) as show:
-        report = asyncio.run(_run(settings, [path.absolute() for path in paths], collection, show))
+        report = _run(settings, [path.absolute() for path in paths], collection, show)
     if as_json:
         print_json(report)
     else:
@@ -47,50 +44,52 @@ def ingest(
         raise typer.Exit(1)
 
 
-async def _run(settings: Settings, paths: Sequence[Path], collection: str, show: Any) -> Report:
-    async for event in _events(settings, paths, collection):
+def _run(settings: Settings, paths: Sequence[Path], collection: str, show: Callable[[Event], None]) -> Report:
+    service = find_service(settings.data_dir)
+    if service is None:
+        return asyncio.run(_local_run(settings, paths, collection, show))
+    body = {"paths": [str(path) for path in paths], "collection": collection}
+    for event in service.stream("POST", "/v1/ingest", EVENTS, last="report", json=body):
         show(event)
-        if isinstance(event, Report):
-            return event
-    raise AssertionError("a run ends with its report")
+    assert isinstance(event, Report)
+    return event
 
 
-async def _events(settings: Settings, paths: Sequence[Path], collection: str) -> AsyncIterator[Event]:
-    if service := find_service(settings.data_dir):
-        body = {"paths": [str(path) for path in paths], "collection": collection}
-        for name, data in service.stream("POST", "/v1/ingest", json=body):
-            yield wire.load(EVENTS[name], data)
-        return
+async def _local_run(
+    settings: Settings, paths: Sequence[Path], collection: str, show: Callable[[Event], None]
+) -> Report:
     async with open_rag(settings, "openbook ingest") as engine:
         rag = engine.rag
         ingestion = Ingestion(rag.store, rag.embedder, rag.tokens, collection)
         async for event in stepwise(ingestion.run(paths)):
-            yield event
+            show(event)
+    assert isinstance(event, Report)
+    return event
 
 
 def documents(collection: CollectionOption = "default", as_json: JsonOption = False) -> None:
     """List the documents of a collection."""
     settings = load_settings()
     if service := find_service(settings.data_dir):
-        data = service.call("GET", "/v1/documents", params={"collection": collection})
-        listed = wire.load(list[Document], data["documents"])
+        listing = service.call("GET", "/v1/documents", Listing, params={"collection": collection})
     else:
-        listed = asyncio.run(_local_documents(settings, collection))
+        listing = asyncio.run(_local_documents(settings, collection))
     if as_json:
-        print_json({"collection": collection, "documents": [wire.dump(document) for document in listed]})
+        print_json(listing)
         return
     table = Table("document", "title", "pages", "passages", "tokens", "ingested", box=None)
-    for document in listed:
+    for document in listing.documents:
         pages = str(document.pages or "")
         counts = (f"{document.passages:,}", f"{document.tokens:,}")
-        table.add_row(document.name, document.title, pages, *counts, document.ingested_at)
+        table.add_row(escape(document.name), escape(document.title), pages, *counts, document.ingested_at)
     out.print(table)
-    out.print(f"{len(listed)} documents, {sum(d.tokens for d in listed):,} tokens in {collection!r}")
+    tokens = sum(document.tokens for document in listing.documents)
+    out.print(f"{len(listing.documents)} documents, {tokens:,} tokens in {collection!r}")
 
 
-async def _local_documents(settings: Settings, collection: str) -> list[Document]:
+async def _local_documents(settings: Settings, collection: str) -> Listing:
     async with open_rag(settings, "openbook documents") as engine:
-        return engine.rag.store.open(collection).documents()
+        return catalog.listing(engine.rag.store, collection)
 
 
 def rm(
@@ -111,27 +110,25 @@ def rm(
             "all": everything,
             "collection": collection,
         }
-        data = service.call("DELETE", "/v1/documents", json=body)
-        gone = wire.load(list[Document], data["removed"])
+        removal = service.call("DELETE", "/v1/documents", Removal, json=body)
     else:
-        gone = asyncio.run(_local_rm(settings, collection, names or [], everything))
+        removal = asyncio.run(_local_rm(settings, collection, names or [], everything))
     if as_json:
-        print_json({"collection": collection, "removed": [wire.dump(document) for document in gone]})
+        print_json(removal)
         return
-    for document in gone:
-        out.print(f"removed {document.name}")
-    out.print(f"{len(gone)} documents removed from {collection!r}")
+    for document in removal.removed:
+        out.print(f"removed {document.name}", markup=False)
+    whole = ", and the collection itself" if everything else ""
+    out.print(f"{len(removal.removed)} documents removed from {collection!r}{whole}", markup=False)
 
 
-async def _local_rm(
-    settings: Settings, collection: str, names: Sequence[str], everything: bool
-) -> list[Document]:
+async def _local_rm(settings: Settings, collection: str, names: Sequence[str], everything: bool) -> Removal:
     async with open_rag(settings, "openbook rm") as engine:
         return catalog.removed(engine.rag.store, collection, names, Path.cwd(), everything=everything)
 
 
 @contextmanager
-def _progress_bar(*, enabled: bool) -> Iterator[Any]:
+def _progress_bar(*, enabled: bool) -> Iterator[Callable[[Event], None]]:
     """Yields what takes each event: a bar over files, with the file at hand and what is being done with it."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -150,7 +147,7 @@ def _progress_bar(*, enabled: bool) -> Iterator[Any]:
             bar.update(task, total=event.files)
         elif isinstance(event, Step):
             share = f" {event.passages_done}/{event.passages} passages" if event.passages else ""
-            bar.update(task, description=f"{event.stage} {event.name}{share}")
+            bar.update(task, description=f"{event.stage} {literal(event.name)}{share}")
         elif isinstance(event, FileResult):
             bar.advance(task)
 
@@ -162,8 +159,8 @@ def _print_report(report: Report) -> None:
     for result in report.files:
         if result.status in ("failed", "skipped"):
             colour = "red" if result.status == "failed" else "yellow"
-            out.print(f"[{colour}]{result.status}[/{colour}] {result.name}:", end=" ")
-            out.print(f"{result.reason} {result.hint}".strip(), markup=False)
+            told = escape(f"{result.name}: {result.reason} {result.hint}".strip())
+            out.print(f"[{colour}]{result.status}[/{colour}]", told)
     written = [result for result in report.files if result.status in ("added", "replaced")]
     counts = ", ".join(
         f"{report.count(status)} {status}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
@@ -15,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ingest import sources
 from ingest.parse import PARSER_VERSION, parse
 from ingest.parsed import Parsed
 from ingest.passages import TILING_VERSION, max_characters_for, passages
 from ingest.report import FileResult, Found, Progress, Report, Status
 from ingest.sources import Skipped, Source, find
-from rag.errors import CollectionNotFound, RagError, SourceError, SourceUnsupported
+from rag.errors import CollectionNotFound, RagError, SourceError, SourceMissing, SourceUnsupported
 from rag.ports import Embedder, Index, Store, TokenCounter, Vectors
 from rag.text import indexed_text
 from rag.types import Document, Passage, short_name
@@ -44,7 +46,10 @@ class _Tally:
 
 
 class Ingestion:
-    """One run. Iterate over ``run``; between two events it can be abandoned without harm."""
+    """One run. Iterate over ``run``; between two events it can be abandoned without harm.
+
+    Raises BadName, FingerprintMismatch and StoreUnavailable.
+    """
 
     def __init__(self, store: Store, embedder: Embedder, tokens: TokenCounter, collection: str) -> None:
         self._store, self._embedder, self._tokens = store, embedder, tokens
@@ -61,10 +66,13 @@ class Ingestion:
         and what was stored stays. Everything else that can go wrong is that file's result.
         """
         began = time.perf_counter()
-        found = find(paths)
+        # Again, since a run may wait for its turn: the one before may have made or dropped the collection.
+        self._index = _existing(self._store, self._collection)
+        check_there(paths)
+        found = _named(find(paths))
         yield Found(len(found.sources) + len(found.skipped), sum(source.size for source in found.sources))
         for skipped in found.skipped:
-            yield self._done(_skipped(skipped), 0)
+            yield self._done(self._beside_former(_skipped(skipped), _uri_of(skipped)), 0)
         for source in found.sources:
             yield from self._file(source)
         self._seconds["total"] = time.perf_counter() - began
@@ -83,22 +91,21 @@ class Ingestion:
             # A folder holds what it holds; a file that was named was meant.
             passed_over = isinstance(error, SourceUnsupported) and not source.explicit
             result = _failure(source, error, "skipped" if passed_over else "failed")
-            if before := self._current(source):
-                stays = f"{result.reason} The version of {before[0].ingested_at} stays."
-                result = replace(result, reason=stays)
         except (RagError, MemoryError):
             raise
         except Exception as error:  # a parser's bug must cost one file, not the run
             log.exception("ingesting %s failed", source.path)
             result = _failure(source, SourceError(f"{source.name}: {error!r}", "This is a bug in openbook."))
+        if result.status in ("failed", "skipped"):
+            result = self._beside_former(result, source.uri)
         yield self._done(result, source.size)
 
     def _ingest(self, source: Source) -> Generator[Event, None, FileResult]:
         data = _read(source)
         content_hash = hashlib.sha256(data).hexdigest()
-        document_id = self._document_id(source)
+        document_id = self._document_id(source.uri)
         revision = self._revision(source, content_hash)
-        current = self._current(source)
+        current = self._current(source.uri)
         if current and current[0].revision == revision:
             return _result(source, "unchanged", current[0])
         yield self._progress(source, "parse")
@@ -155,11 +162,18 @@ class Ingestion:
             ingested_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def _document_id(self, source: Source) -> str:
-        return str(uuid.uuid5(_NAMESPACE, f"{self._collection}\n{source.uri}"))
+    def _document_id(self, uri: str) -> str:
+        return str(uuid.uuid5(_NAMESPACE, f"{self._collection}\n{uri}"))
 
-    def _current(self, source: Source) -> list[Document]:
-        return self._index.documents([self._document_id(source)]) if self._index else []
+    def _current(self, uri: str) -> list[Document]:
+        return self._index.documents([self._document_id(uri)]) if self._index else []
+
+    def _beside_former(self, result: FileResult, uri: str) -> FileResult:
+        """Says so where a file that cannot be used now was ingested before: that version can still be found."""
+        if not (former := self._current(uri)):
+            return result
+        stays = f"The version of {former[0].ingested_at} stays."
+        return replace(result, reason=" ".join(filter(None, (_sentence(result.reason), stays))))
 
     def _revision(self, source: Source, content_hash: str) -> str:
         """Hashes all that passages and vectors depend on. Token counts are not among it: they are counted
@@ -188,6 +202,25 @@ class Ingestion:
         began = time.perf_counter()
         yield
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def check_there(paths: Sequence[Path]) -> None:
+    """Raises SourceMissing for the first path that is not there, or that cannot be looked at."""
+    for path in paths:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            broken = "leads nowhere" if path.is_symlink() else "does not exist"
+            raise SourceMissing(f"{path} {broken}.", "Check the path, and where you are.") from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+            reason = getattr(error, "strerror", None) or str(error)
+            raise SourceMissing(
+                f"{path} cannot be looked at: {reason}.", "Check the path and the permissions of its folders."
+            ) from error
+
+
+def _sentence(reason: str) -> str:
+    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
 
 
 def _existing(store: Store, collection: str) -> Index | None:
@@ -219,6 +252,24 @@ def _failure(source: Source, error: SourceError, status: Status = "failed") -> F
 def _skipped(skipped: Skipped) -> FileResult:
     status: Status = "failed" if skipped.explicit else "skipped"
     return FileResult(skipped.name, skipped.path.as_uri(), status, reason=skipped.reason)
+
+
+def _named(found: sources.Found) -> sources.Found:
+    """With names that can be stored and sent: a file's name on disk may be bytes that are no UTF-8."""
+    return sources.Found(
+        tuple(replace(source, name=_unicode(source.name)) for source in found.sources),
+        tuple(replace(skipped, name=_unicode(skipped.name)) for skipped in found.skipped),
+    )
+
+
+def _unicode(name: str) -> str:
+    return name.encode(errors="replace").decode()
+
+
+def _uri_of(skipped: Skipped) -> str:
+    """A link is left as it is: what it leads to is another source, with a result of its own."""
+    folder = os.path.realpath(skipped.path.parent)  # Path.resolve raises where links go in a circle
+    return Path(folder, skipped.path.name).as_uri()
 
 
 async def stepwise(events: Iterator[Event]) -> AsyncIterator[Event]:

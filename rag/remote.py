@@ -1,12 +1,12 @@
 """Calls to the openbook service that owns the data folder, so that a command line finds what it finds.
 
-Generic on purpose: paths and bodies belong to the commands, this file to HTTP and its errors.
+Generic on purpose: paths, bodies and kinds belong to the commands, this file to HTTP and its errors.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,47 +14,78 @@ from typing import Any
 import httpx
 from httpx_sse import connect_sse
 
-from rag import owner
+from rag import owner, wire
 from rag.errors import DataFolderInUse, RagError, ServiceUnreachable, from_code
 
 
 class Remote:
-    """``timeout_s`` bounds the wait for each piece of a reply, not the whole."""
+    """Blocking on purpose: an interrupt from the keyboard then ends a wait at once. ``timeout_s`` bounds the
+    wait for each piece of a reply, not the whole."""
 
-    def __init__(self, url: str, token: str = "", timeout_s: float = 900.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        timeout_s: float = 900.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.url = url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         timeout = httpx.Timeout(timeout_s, connect=5.0)
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        # trust_env: a proxy from the environment has no business between two processes of one machine.
+        self._http = httpx.Client(
+            base_url=url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
 
-    def call(self, method: str, path: str, *, accept: Container[int] = (200,), **arguments: Any) -> Any:
-        """The reply's JSON; raises what the service raised, where the status is not one of ``accept``."""
+    def call(
+        self, method: str, path: str, kind: Any = dict, *, accept: Container[int] = (200,), **arguments: Any
+    ) -> Any:
+        """The reply as a ``kind``; raises what the service raised, where the status is not one of ``accept``."""
         with self._mapped():
-            response = self._http.request(method, path, **arguments)
+            response = self._http.request(method, path, **_encoded(arguments))
             if response.status_code not in accept:
                 raise _problem(response)
-            return response.json()
+            return wire.load(kind, response.json())
 
-    def stream(self, method: str, path: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """(event, data) pairs of a server-sent stream; an ``error`` event is raised."""
-        with self._mapped(), connect_sse(self._http, method, path, **arguments) as source:
-            if source.response.is_error:
-                source.response.read()
-                raise _problem(source.response)
-            for event in source.iter_sse():
-                data = json.loads(event.data)
-                if event.event == "error":
-                    raise from_code(data["code"], data["detail"], data.get("hint", ""))
-                yield event.event, data
+    def stream(
+        self, method: str, path: str, kinds: Mapping[str, type[Any]], *, last: str, **arguments: Any
+    ) -> Iterator[Any]:
+        """The events of a server-sent stream, up to the one named ``last``; an ``error`` event is raised."""
+        with self._mapped():
+            with connect_sse(self._http, method, path, **_encoded(arguments)) as source:
+                if source.response.is_error:
+                    source.response.read()
+                    raise _problem(source.response)
+                for event in source.iter_sse():
+                    data = json.loads(event.data)
+                    if event.event == "error":
+                        raise from_code(data["code"], data["detail"], data.get("hint", ""))
+                    yield wire.load(kinds[event.event], data)
+                    if event.event == last:
+                        return
+            raise ServiceUnreachable(
+                f"The openbook service at {self.url} stopped before it was done.",
+                "Start it again and repeat the command; what was finished is kept.",
+            )
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.TransportError, ValueError, KeyError) as error:
+        except httpx.TimeoutException as error:
             raise ServiceUnreachable(
-                f"The openbook service at {self.url} does not answer as it should: {error!r}",
+                f"The openbook service at {self.url} did not answer in time.",
                 "Look at its log, or stop it and try again.",
+            ) from error
+        except httpx.TransportError as error:
+            raise ServiceUnreachable(
+                f"The openbook service at {self.url} cannot be reached or ended its reply: {error}",
+                "Look at its log; if it has stopped, repeat the command: what was finished is kept.",
+            ) from error
+        except (ValueError, KeyError) as error:  # not JSON, an event or a shape that is not known
+            raise ServiceUnreachable(
+                f"The openbook service at {self.url} answered what this openbook does not understand: {error}",
+                "Is it of another version? Stop it, start it again and repeat the command.",
             ) from error
 
 
@@ -69,10 +100,23 @@ def find_service(folder: Path) -> Remote | None:
     return Remote(record.url, record.token)
 
 
+def _encoded(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A body as ASCII: a path may hold bytes that are no UTF-8, which escapes carry and characters do not."""
+    if "json" not in arguments:
+        return arguments
+    others = {name: value for name, value in arguments.items() if name != "json"}
+    return others | {
+        "content": json.dumps(arguments["json"]),
+        "headers": {"Content-Type": "application/json"},
+    }
+
+
 def _problem(response: httpx.Response) -> RagError:
     """An RFC 9457 problem as the error it came from."""
     try:
         body = response.json()
         return from_code(body["code"], body["detail"], body.get("hint", ""))
     except (ValueError, KeyError, TypeError):
-        return ServiceUnreachable(f"The service answered {response.status_code}: {response.text[:300]}")
+        return ServiceUnreachable(
+            f"The service answered {response.status_code}: {response.text[:300]}", "Look at its log."
+        )

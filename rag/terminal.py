@@ -8,20 +8,40 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from rag import wire
 from rag.errors import (
     BadRequest,
+    ContextTooLong,
+    FingerprintMismatch,
     ModelUnavailable,
     NotFound,
+    PortInUse,
     RagError,
     ServiceUnreachable,
     SourceMissing,
     StoreError,
 )
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Characters that a terminal would obey: a document or a file's name must not move the cursor or set colours.
+_SHOWN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"}
+_SHOWN |= {0x7F: "\u2421"} | dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000)), "\ufffd")
+
+
+class Terminal(Console):
+    """A console that prints what it is given: control characters are shown, and ``:names:`` stay names."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(text.translate(_SHOWN), **options)
+
+
+out = Terminal()
+err = Terminal(stderr=True)
 
 CollectionOption = Annotated[
     str, typer.Option("--collection", "-c", help="The collection to use.", show_default=True)
@@ -30,13 +50,17 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs; nothing else goes to stdout.")
 ]
 
-# 0 done; 1 failed; 2 the request was wrong; 3 not now: try again, or start or free something first
+# 0 done; 1 failed; 2 the request was wrong; 3 not now: try again, or start or free something first.
+# The first that fits, so the special before the general.
 EXIT_CODES: tuple[tuple[type[RagError], int], ...] = (
     (BadRequest, 2),
     (NotFound, 2),
     (SourceMissing, 2),
+    (ContextTooLong, 2),
     (ModelUnavailable, 3),
+    (FingerprintMismatch, 1),  # trying again does not help
     (StoreError, 3),
+    (PortInUse, 3),
     (ServiceUnreachable, 3),
 )
 
@@ -45,18 +69,19 @@ def exit_code(error: RagError) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
+def literal(text: str) -> str:
+    """``text`` for where rich reads markup and does not pass it through a Terminal: titles and progress bars."""
+    return escape(text.translate(_SHOWN))
+
+
 def print_json(value: Any) -> None:
     """A value of rag.types, or plain data, as JSON on standard output."""
     data = value if isinstance(value, (dict, list)) else wire.dump(value)
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(data, ensure_ascii=not unicode, indent=2) + "\n")
 
 
 def print_error(error: RagError) -> None:
-    err.print(f"[red]error:[/red] {_safe(error.message)}")
+    err.print("[red]error:[/red]", escape(error.message))
     if error.hint:
-        err.print(f"  {_safe(error.hint)}")
-
-
-def _safe(text: str) -> str:
-    # Rich would read [n] and [path] in messages as markup.
-    return text.replace("[", "\\[")
+        err.print(f"  {error.hint}", markup=False)

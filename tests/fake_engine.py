@@ -1,0 +1,59 @@
+"""An engine of fakes over a real embedded store, as the service and the command line are given one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from fakes import FakeCounter, FakeEmbedder, FakeGenerator
+from ingest.pipeline import Ingestion
+from ingest.report import Report
+from rag.answer import Limits, Rag
+from rag.compose import Engine
+from rag.owner import Owner, Record
+from rag.settings import Settings
+from rag.store.edge import EdgeStore
+
+TOKEN = "the-owner's-token"
+REPLY = "The battery of the gauge lasts 400 days [1]."
+
+
+def fake_store(folder: Path) -> EdgeStore:
+    """``folder`` keeps the collections from one store to the next."""
+    embedder = FakeEmbedder()
+    return EdgeStore(folder / "collections", embedder=embedder.name, dimension=embedder.dimension)
+
+
+def engine_over(store: EdgeStore, folder: Path, generator: FakeGenerator | None = None) -> Engine:
+    rag = Rag(store, FakeEmbedder(), FakeCounter(), generator or FakeGenerator(REPLY), Limits())
+    return Engine(rag, Owner(folder, Record(os.getpid(), "a test", token=TOKEN)), None, preload=lambda: None)
+
+
+@contextmanager
+def fake_engine(folder: Path, generator: FakeGenerator | None = None) -> Iterator[Engine]:
+    folder.mkdir(parents=True, exist_ok=True)
+    store = fake_store(folder)
+    try:
+        yield engine_over(store, folder, generator)
+    finally:
+        store.close()
+
+
+def opener(generator: FakeGenerator | None = None) -> Callable[[Settings, str], object]:
+    """What stands in for ``rag.compose.open_rag``."""
+
+    @asynccontextmanager
+    async def open_fake(settings: Settings, _doing: str) -> AsyncIterator[Engine]:
+        with fake_engine(settings.data_dir, generator) as engine:
+            yield engine
+
+    return open_fake
+
+
+def ingested(engine: Engine, *paths: Path, collection: str = "default") -> Report:
+    rag = engine.rag
+    *_, report = Ingestion(rag.store, rag.embedder, rag.tokens, collection).run(paths)
+    assert isinstance(report, Report)
+    return report

@@ -1,0 +1,742 @@
+"""The REST interface over an engine of fakes, without sockets: statuses, bodies, streams, and what OpenAPI says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, aconnect_sse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.app import create_app
+from api.problems import STATUS, problem_of
+from fake_engine import REPLY, TOKEN, engine_over, fake_store, ingested
+from fakes import FakeGenerator
+from openapi_check import mismatches
+from rag import errors as e
+from rag.compose import Engine
+from rag.ports import Delta
+from rag.ports import Message as Prompt
+from rag.remote import Remote
+from rag.store.edge import EdgeStore
+
+OWNER = {"Authorization": f"Bearer {TOKEN}"}
+TEXT = "# Gauge\n\nThe battery of the gauge lasts 400 days — even in winter.\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service").resolve()
+
+
+@pytest.fixture(scope="module")
+def gauge(folder: Path) -> Path:
+    path = folder / "gauge.md"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path, gauge: Path) -> Iterator[EdgeStore]:
+    """One for all tests, since making a collection takes longer than most of them; ``default`` is only read."""
+    store = fake_store(folder)
+    ingested(engine_over(store, folder), gauge)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def generator() -> FakeGenerator:
+    return FakeGenerator(REPLY)
+
+
+@pytest.fixture
+def engine(store: EdgeStore, folder: Path, generator: FakeGenerator) -> Engine:
+    return engine_over(store, folder, generator)
+
+
+@pytest.fixture
+async def app(engine: Engine) -> AsyncIterator[ASGIApp]:
+    async with started(engine) as app:
+        yield app
+
+
+@pytest.fixture
+async def client(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        yield client
+
+
+@asynccontextmanager
+async def started(engine: Engine, host: str = "127.0.0.1") -> AsyncIterator[ASGIApp]:
+    """The application within its lifespan, whose state every request gets, as a server would see to."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Engine]:
+        yield engine
+
+    app = create_app(opened, host=host)
+
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": dict(state)}, receive, send)
+
+    async with app.router.lifespan_context(app) as yielded:
+        state = {**(yielded or {})}
+        yield with_state
+
+
+async def events(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any], **more: Any
+) -> list[ServerSentEvent]:
+    async with aconnect_sse(client, "POST", path, json=body, **more) as source:
+        assert source.response.status_code == 200
+        return [event async for event in source.aiter_sse()]
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["detail"]
+    assert body["title"]
+    return body
+
+
+# --- answers -----------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_is_cited_and_its_quote_is_in_the_document(
+    client: httpx.AsyncClient, gauge: Path
+) -> None:
+    response = await client.post("/v1/answer", json={"question": "How long does the battery last?"})
+    assert response.status_code == 200
+    body = response.json()
+    assert body["text"] == REPLY
+    assert body["answerable"] is True
+    (citation,) = body["citations"]
+    assert citation["source"] == gauge.as_uri()
+    assert citation["quote"] in TEXT
+    assert body["receipt"]["usage"]["cached"] is None
+    assert body["receipt"]["collection"] == "default"
+
+
+async def test_a_streamed_answer_has_its_events_in_order_and_the_same_answer(
+    client: httpx.AsyncClient,
+) -> None:
+    asked = {"question": "How long does the battery last?"}
+    whole = (await client.post("/v1/answer", json=asked)).json()
+    stream = await events(client, "/v1/answer", asked | {"stream": True})
+    assert [event.event for event in stream] == ["reading", *["piece"] * 9, "answer"]
+    assert "".join(json.loads(event.data)["text"] for event in stream[1:-1]) == REPLY
+    streamed = json.loads(stream[-1].data)
+    for answer in (whole, streamed):
+        answer["receipt"].pop("seconds")
+    assert streamed == whole
+    assert json.loads(stream[0].data)["receipt"]["read"] == whole["receipt"]["read"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Grüße an 東京 🌊 .", "line\u2028separator \x85 and \x0c form feed", "a\r\nb\rc"]
+)
+async def test_a_stream_keeps_every_character(
+    client: httpx.AsyncClient, generator: FakeGenerator, text: str
+) -> None:
+    generator.reply = text
+    stream = await events(client, "/v1/answer", {"question": "battery?", "stream": True})
+    assert "".join(json.loads(event.data)["text"] for event in stream[1:-1]) == text
+    raw = await client.post("/v1/answer", json={"question": "battery?", "stream": True})
+    assert raw.headers["content-type"].startswith("text/event-stream")
+    assert raw.content.decode("utf-8")
+
+
+async def test_nothing_found_is_an_answer_that_says_so(engine: Engine, client: httpx.AsyncClient) -> None:
+    engine.rag.store.open("empty", create=True)
+    asked = {"question": "anything", "collection": "empty"}
+    body = (await client.post("/v1/answer", json=asked)).json()
+    assert body["answerable"] is False
+    assert "Nothing in collection 'empty'" in body["reason"]
+    stream = await events(client, "/v1/answer", asked | {"stream": True})
+    assert [event.event for event in stream] == ["reading", "answer"]
+
+
+# --- errors ------------------------------------------------------------------------------------------------
+
+
+async def test_an_unknown_collection_names_the_known_ones(client: httpx.AsyncClient) -> None:
+    for body in (
+        {"question": "x", "collection": "nope"},
+        {"question": "x", "collection": "nope", "stream": True},
+    ):
+        told = problem(await client.post("/v1/answer", json=body), 404, "CollectionNotFound")
+        assert "There are: default" in told["detail"]
+        assert "openbook ingest" in told["hint"]
+    found = await client.post("/v1/search", json={"query": "x", "collection": "nope"})
+    problem(found, 404, "CollectionNotFound")
+    problem(await client.get("/v1/documents?collection=nope"), 404, "CollectionNotFound")
+    problem(await client.get("/v1/documents?collection=../../etc"), 400, "BadName")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_questions_that_are_none(client: httpx.AsyncClient, stream: bool) -> None:
+    long = await client.post("/v1/answer", json={"question": "x" * 100_000, "stream": stream})
+    told = problem(long, 413, "QuestionTooLong")
+    assert "100,000 characters" in told["detail"]
+    assert len(long.content) < 1000
+    for empty in ("", " \n\t"):
+        response = await client.post("/v1/answer", json={"question": empty, "stream": stream})
+        problem(response, 400, "BadRequest")
+    problem(await client.post("/v1/search", json={"query": "x" * 100_000}), 413, "QuestionTooLong")
+
+
+BAD_BODIES: list[tuple[bytes, str]] = [
+    (b"{}", "question: Field required"),
+    (b"", "the body: Field required"),
+    (b"[1, 2]", "the body: "),
+    (b'{"question": "secret words', "The body is not JSON: "),
+    (b'{"question": 7}', "question: Input should be a valid string"),
+    (b'{"question": "x", "surprise": "secret words"}', "surprise: Extra inputs are not permitted"),
+    (b'{"question": "x", "max_context_tokens": 0}', "max_context_tokens: "),
+    (b'{"question": "x", "max_context_tokens": "secret words"}', "max_context_tokens: "),
+    (b'{"question": "x", "temperature": NaN}', "temperature: "),
+    (b'{"question": "\\ud800"}', "question: "),
+    (b'{"question": "x", "\\ud800": 1}', "the body: Input should be a valid string"),
+    (b'{"question": "x", "' + b"k" * 10_000 + b'": 1}', "k: Extra inputs"),
+    (b'\xff\xfe{"question": "x"}', ""),
+]
+
+
+async def test_an_invalid_body_is_explained_and_not_echoed(client: httpx.AsyncClient) -> None:
+    for body, expected in BAD_BODIES:
+        response = await client.post("/v1/answer", content=body, headers={"content-type": "application/json"})
+        told = problem(response, 422 if expected else 400, "BadRequest")
+        assert expected in told["detail"]
+        assert "secret words" not in response.text
+        assert len(response.content) < 1500
+
+
+async def test_a_web_page_cannot_post_without_saying_json(client: httpx.AsyncClient) -> None:
+    """What a browser sends to another origin without asking first is plain text or a form."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        body = json.dumps({"question": "x"})
+        response = await client.post("/v1/answer", content=body, headers={"content-type": kind})
+        problem(response, 422, "BadRequest")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_model_that_is_down_is_503_and_the_rest_works(
+    client: httpx.AsyncClient, generator: FakeGenerator, stream: bool
+) -> None:
+    generator.error = e.ModelUnavailable("The model server is away.", "Start it.")
+    response = await client.post("/v1/answer", json={"question": "battery?", "stream": stream})
+    told = problem(response, 503, "ModelUnavailable")
+    assert told["hint"] == "Start it."
+    assert told["retryable"] is True
+    assert int(response.headers["retry-after"]) > 0
+    assert (await client.post("/v1/search", json={"query": "battery"})).status_code == 200
+    ready = await client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["ready"] is False
+    assert ready.json()["checks"]["model"]["detail"].startswith("The model server is away.")
+    assert ready.json()["checks"]["store"]["ok"] is True
+    status = await client.get("/v1/status")
+    assert status.status_code == 200
+    assert "away" in status.json()["model"]
+
+
+class Breaking(FakeGenerator):
+    """Fails in the middle of its reply."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__()
+        self.failure = failure
+
+    async def stream(
+        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float
+    ) -> AsyncGenerator[Delta, None]:
+        yield Delta("The battery ")
+        raise self.failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "status"),
+    [
+        (e.ModelUnavailable("It died.", "Ask again."), "ModelUnavailable", 503),
+        (RuntimeError("secret"), "RagError", 500),
+    ],
+)
+async def test_an_error_in_the_middle_of_a_stream_is_its_last_event(
+    engine: Engine, client: httpx.AsyncClient, failure: Exception, code: str, status: int
+) -> None:
+    engine.rag.generator = Breaking(failure)
+    stream = await events(client, "/v1/answer", {"question": "battery?", "stream": True})
+    assert [event.event for event in stream] == ["reading", "piece", "error"]
+    told = json.loads(stream[-1].data)
+    assert (told["code"], told["status"]) == (code, status)
+    assert told["hint"]
+    assert "secret" not in stream[-1].data
+    problem(await client.post("/v1/answer", json={"question": "battery?"}), status, code)
+
+
+async def test_unknown_paths_and_wrong_methods(client: httpx.AsyncClient) -> None:
+    problem(await client.get("/v1/nothing"), 404, "NotFound")
+    response = await client.get("/v1/answer")
+    problem(response, 405, "BadRequest")
+    assert response.headers["allow"] == "POST"
+
+
+async def test_a_bug_is_500_without_its_details_and_logged_once(
+    engine: Engine,
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(_name: str) -> None:
+        raise RuntimeError("secret internals")
+
+    monkeypatch.setattr(engine.rag.store, "open", broken)
+    with caplog.at_level(logging.ERROR):
+        response = await client.get("/v1/documents")
+    told = problem(response, 500, "RagError")
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
+    assert "log" in told["hint"]
+    (record,) = caplog.records
+    assert record.exc_info
+    assert response.headers["x-request-id"] in record.getMessage()
+
+
+def tree(cls: type[e.RagError]) -> list[type[e.RagError]]:
+    return [cls, *(found for child in cls.__subclasses__() for found in tree(child))]
+
+
+async def test_every_error_has_its_status_and_comes_back_as_itself(
+    engine: Engine, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {
+        "RagError": 500, "BadRequest": 400, "BadSetting": 400, "BadName": 400, "QuestionTooLong": 413,
+        "NotFound": 404, "CollectionNotFound": 404, "DocumentNotFound": 404,
+        "SourceError": 422, "SourceMissing": 404, "SourceEmpty": 422, "SourceCorrupt": 422, "SourceUnsupported": 422,
+        "StoreError": 500, "DataFolderInUse": 409, "FingerprintMismatch": 409, "StoreUnavailable": 503,
+        "ModelError": 503, "ModelNotInstalled": 503, "ModelUnavailable": 503, "ModelRefused": 502,
+        "ContextTooLong": 422, "ServiceError": 500, "PortInUse": 500, "ServiceUnreachable": 500,
+    }  # fmt: skip
+    raised: list[type[e.RagError]] = []
+
+    def broken(_name: str) -> None:
+        raise raised[-1]("What is wrong.", "The way out.")
+
+    monkeypatch.setattr(engine.rag.store, "open", broken)
+    for kind in tree(e.RagError):
+        raised.append(kind)
+        response = await client.get("/v1/documents")
+        told = problem(response, expected[kind.__name__], kind.__name__)
+        assert (told["detail"], told["hint"]) == ("What is wrong.", "The way out.")
+        assert told["type"] == f"urn:openbook:{kind.__name__}"
+        assert ("retry-after" in response.headers) == (response.status_code == 503)
+        with pytest.raises(kind, match=r"What is wrong\. The way out\."):
+            replaying(response).call("GET", "/v1/documents")
+
+
+def replaying(response: httpx.Response) -> Remote:
+    """The command line's side, given what the service sent."""
+    replay = httpx.Response(response.status_code, headers=response.headers, content=response.content)
+    return Remote("http://127.0.0.1:1", transport=httpx.MockTransport(lambda _request: replay))
+
+
+def test_the_table_of_statuses_has_the_special_before_the_general() -> None:
+    kinds = [kind for kind, _ in STATUS]
+    assert not [(a, b) for i, a in enumerate(kinds) for b in kinds[i + 1 :] if issubclass(b, a)]
+    assert problem_of(e.SourceEmpty("x")).status == 422
+
+
+# --- access ------------------------------------------------------------------------------------------------
+
+HOSTS = {
+    "127.0.0.1": 200, "127.0.0.1:8080": 200, "localhost:8080": 200, "LOCALHOST": 200, "[::1]:8080": 200, "[::1]": 200,
+    "evil.example": 400, "127.0.0.1.evil.example": 400, "localhost.evil.example:8080": 400, "testserver": 400,
+    "[::1": 400, "": 400, "127.0.0.1@evil.example": 400,
+}  # fmt: skip
+
+
+async def test_only_its_own_names_reach_a_service_on_loopback(client: httpx.AsyncClient) -> None:
+    for host, status in HOSTS.items():
+        response = await client.get("/healthz", headers={"host": host})
+        assert response.status_code == status, host
+        if status != 200:
+            problem(response, 400, "BadRequest")
+
+
+async def test_elsewhere_any_name_reaches_it(engine: Engine) -> None:
+    async with started(engine, host="0.0.0.0") as app:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://spark.example") as client:
+            assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_every_reply_carries_the_id_of_its_log_line(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "openbook.access")
+    seen = [
+        await client.get("/v1/documents"),
+        await client.get("/nothing"),
+        await client.post("/v1/answer", json={}),
+        await client.get("/v1/status", headers={"host": "evil.example"}),
+        await client.post("/v1/answer", json={"question": "battery?", "stream": True}),
+    ]
+    lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == "openbook.access"]
+    assert [line["request"] for line in lines] == [response.headers["x-request-id"] for response in seen]
+    assert [line["status"] for line in lines] == [200, 404, 422, 400, 200]
+    assert len({line["request"] for line in lines}) == len(seen)
+
+
+async def test_only_the_owner_writes(engine: Engine, client: httpx.AsyncClient, gauge: Path) -> None:
+    for value in (None, "Bearer wrong", TOKEN, "Bearer ", "Bearer é"):
+        headers = httpx.Headers({"Authorization": value} if value else {}, encoding="latin-1")
+        ingest = await client.post("/v1/ingest", json={"paths": [str(gauge)]}, headers=headers)
+        assert "owner.json" in problem(ingest, 403, "BadRequest")["detail"]
+        remove = await client.request("DELETE", "/v1/documents", json={"all": True}, headers=headers)
+        problem(remove, 403, "BadRequest")
+    assert engine.rag.store.open("default").size()[0] == 1
+
+
+# --- search, documents, ingest, remove -----------------------------------------------------------------------
+
+
+async def test_search(client: httpx.AsyncClient) -> None:
+    body = (await client.post("/v1/search", json={"query": "battery days", "limit": 1})).json()
+    assert body["collection"] == "default"
+    (hit,) = body["hits"]
+    assert "400 days — even" in hit["passage"]["text"]
+    assert hit["document"]["title"] == "Gauge"
+    problem(await client.post("/v1/search", json={"query": "x", "limit": 201}), 422, "BadRequest")
+    problem(await client.post("/v1/search", json={"query": " "}), 400, "BadRequest")
+
+
+async def test_documents_and_their_removal(engine: Engine, client: httpx.AsyncClient, gauge: Path) -> None:
+    ingested(engine, gauge, collection="brief")
+    listed = (await client.get("/v1/documents?collection=brief")).json()
+    assert [document["source"] for document in listed["documents"]] == [gauge.as_uri()]
+
+    async def remove(**body: object) -> httpx.Response:
+        return await client.request(
+            "DELETE", "/v1/documents", json=body | {"collection": "brief"}, headers=OWNER
+        )
+
+    problem(await remove(names=["nothing.md"]), 404, "DocumentNotFound")
+    problem(await remove(names=[]), 400, "BadRequest")
+    problem(await remove(names=["gauge.md"], all=True), 400, "BadRequest")
+    problem(await remove(names=["\0"]), 400, "BadRequest")
+    gone = await remove(names=["gauge.md"], folder=str(gauge.parent))
+    assert gone.json() == {"collection": "brief", "removed": listed["documents"]}
+    assert (await client.get("/v1/documents?collection=brief")).json()["documents"] == []
+    assert (await remove(all=True)).json()["removed"] == []
+    problem(await client.get("/v1/documents?collection=brief"), 404, "CollectionNotFound")
+    problem(await remove(all=True), 404, "CollectionNotFound")
+
+
+async def test_ingest_streams_what_happens_to_each_file(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Text of a.")
+    (folder / "b.pdf").write_bytes(b"not a PDF")
+    stream = await events(
+        client, "/v1/ingest", {"paths": [str(folder)], "collection": "streamed"}, headers=OWNER
+    )
+    assert stream[0].event == "found"
+    assert [event.event for event in stream if event.event != "progress"] == [
+        "found",
+        "file",
+        "file",
+        "report",
+    ]
+    report = json.loads(stream[-1].data)
+    assert {file["name"]: file["status"] for file in report["files"]} == {
+        "new/a.txt": "added",
+        "new/b.pdf": "failed",
+    }
+    assert (report["parsed"], report["embedded"]) == (1, 1)
+    assert (await client.get("/v1/documents?collection=streamed")).json()["documents"][0]["title"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [("relative.txt", 400, "BadRequest"), ("/no/such/file", 404, "SourceMissing"), ("/\0", 404, "SourceMissing"),
+     ("/" + "x" * 5000, 404, "SourceMissing")],
+)  # fmt: skip
+async def test_ingest_refuses_a_path_before_anything_is_done(
+    client: httpx.AsyncClient, gauge: Path, path: str, status: int, code: str
+) -> None:
+    body = {"paths": [str(gauge), path], "collection": "refused"}
+    problem(await client.post("/v1/ingest", json=body, headers=OWNER), status, code)
+    problem(await client.get("/v1/documents?collection=refused"), 404, "CollectionNotFound")
+
+
+async def test_ingest_refuses_a_name_before_the_stream(client: httpx.AsyncClient, gauge: Path) -> None:
+    body = {"paths": [str(gauge)], "collection": "../x"}
+    problem(await client.post("/v1/ingest", json=body, headers=OWNER), 400, "BadName")
+    problem(await client.post("/v1/ingest", json={"paths": []}, headers=OWNER), 422, "BadRequest")
+
+
+class Gate:
+    """Holds the embedder's threads until it is opened, and counts who is in."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.opened, self.entered = threading.Event(), threading.Event()
+        self.inside = self.most = 0
+        self._embed = engine.rag.embedder.embed
+        engine.rag.embedder.embed = self  # type: ignore[method-assign]
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.entered.set()
+        assert self.opened.wait(5)
+        self.inside -= 1
+        return self._embed(texts)
+
+
+async def test_one_writer_at_a_time_and_the_second_sees_what_the_first_did(
+    engine: Engine, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.txt"
+    path.write_text("Some new text.")
+    gate = Gate(engine)
+    body = {"paths": [str(path)], "collection": "turns"}
+    runs = [asyncio.create_task(events(client, "/v1/ingest", body, headers=OWNER)) for _ in range(2)]
+    await asyncio.to_thread(gate.entered.wait, 5)
+    # Reading goes on meanwhile.
+    assert (await client.post("/v1/search", json={"query": "battery"})).status_code == 200
+    gate.opened.set()
+    reports = [json.loads((await run)[-1].data) for run in runs]
+    assert gate.most == 1
+    # Neither had found the collection when it was asked for; the second one waited and then did.
+    assert sorted(report["files"][0]["status"] for report in reports) == ["added", "unchanged"]
+
+
+class Connection:
+    """A client that reads ``take`` bodies of a reply and then goes away, as a server would tell it."""
+
+    def __init__(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        self.path, self.body = path, json.dumps(body).encode()
+        self.headers = {"host": "127.0.0.1", "content-type": "application/json"} | (headers or {})
+        self.gone, self.begun = asyncio.Event(), asyncio.Event()
+        self.bodies: list[bytes] = []
+        self._asked = False
+
+    async def receive(self) -> Message:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": self.body, "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.body" and message["body"]:
+            self.bodies.append(message["body"])
+            self.begun.set()
+
+    def run(self, app: ASGIApp) -> asyncio.Task[None]:
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        scope = {
+            "type": "http", "method": "POST", "path": self.path, "raw_path": self.path.encode(), "root_path": "",
+            "scheme": "http", "query_string": b"", "http_version": "1.1", "headers": headers,
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8080), "asgi": {"version": "3.0"},
+        }  # fmt: skip
+
+        async def request() -> None:
+            await app(scope, self.receive, self.send)
+
+        return asyncio.create_task(request())
+
+
+class Endless(FakeGenerator):
+    """Says one word and then thinks for ever; notes when it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thinking, self.closed = asyncio.Event(), asyncio.Event()
+
+    async def stream(
+        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float
+    ) -> AsyncGenerator[Delta, None]:
+        try:
+            yield Delta("word ")
+            self.thinking.set()
+            await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_goes_away_ends_the_generation(
+    engine: Engine, app: ASGIApp, stream: bool
+) -> None:
+    generator = engine.rag.generator = Endless()
+    connection = Connection("/v1/answer", {"question": "battery?", "stream": stream})
+    running = connection.run(app)
+    await asyncio.wait_for(generator.thinking.wait(), 5)
+    assert not generator.closed.is_set()
+    connection.gone.set()
+    await asyncio.wait_for(running, 5)
+    assert generator.closed.is_set()
+
+
+async def test_a_client_that_goes_away_in_an_ingest_leaves_whole_documents_and_the_next_writer_waits(
+    engine: Engine, app: ASGIApp, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"Text of {name}.")
+    gate = Gate(engine)
+    body = {"paths": [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")], "collection": "left"}
+    connection = Connection("/v1/ingest", body, OWNER)
+    running = connection.run(app)
+    await asyncio.to_thread(gate.entered.wait, 5)
+    connection.gone.set()
+    again = asyncio.create_task(events(client, "/v1/ingest", body, headers=OWNER))
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+    assert not running.done(), "the step at hand must end before the next writer begins"
+    assert gate.inside == 1
+    gate.opened.set()
+    await asyncio.wait_for(running, 5)
+    report = json.loads((await again)[-1].data)
+    assert gate.most == 1
+    assert [file["status"] for file in report["files"]] == ["added", "added"]
+    assert engine.rag.store.open("left").size() == (2, 2)
+
+
+# --- state and description ------------------------------------------------------------------------------------
+
+
+async def test_health_readiness_and_status(client: httpx.AsyncClient, folder: Path) -> None:
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+    ready = await client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["ready"] is True
+    damaged = folder / "collections" / "damaged"
+    damaged.mkdir()
+    status = (await client.get("/v1/status")).json()
+    shutil.rmtree(damaged)
+    assert status["collections"]["default"] == {"documents": 1, "passages": 1, "error": None}
+    assert "damaged" in status["collections"]["damaged"]["error"]
+    assert status["data_dir"] == str(folder)
+    assert status["version"]
+
+
+async def test_not_ready_while_the_embedder_loads_or_where_it_cannot(engine: Engine) -> None:
+    wait, failure = threading.Event(), e.ModelNotInstalled("No such embedder.", "Run: make setup")
+
+    def preload() -> None:
+        assert wait.wait(5)
+        raise failure
+
+    slow = Engine(engine.rag, engine.owner, None, preload)
+    async with started(slow) as app:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            first = await client.get("/readyz")
+            wait.set()
+            later = first
+            while later.json() == first.json():
+                later = await client.get("/readyz")
+    assert (first.status_code, later.status_code) == (503, 503)
+    assert first.json()["checks"]["embedder"]["detail"].startswith("loading ")
+    assert later.json()["checks"]["embedder"]["detail"] == "No such embedder. Run: make setup"
+
+
+async def test_openapi_says_what_is_returned(
+    client: httpx.AsyncClient, generator: FakeGenerator, gauge: Path
+) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    generator.reply = REPLY + " And something else entirely, without support."
+    ask = {"question": "How long does the battery last?"}
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("post", "/v1/answer", {"json": ask}),
+        ("post", "/v1/answer", {"json": ask | {"stream": True}}),
+        ("post", "/v1/answer", {"json": ask | {"collection": "nope"}}),
+        ("post", "/v1/answer", {"json": {}}),
+        ("post", "/v1/answer", {"json": {"question": "x" * 10_000}}),
+        ("post", "/v1/answer", {"json": ask, "headers": {"host": "evil.example"}}),
+        ("post", "/v1/search", {"json": {"query": "battery"}}),
+        ("get", "/v1/documents", {}),
+        ("get", "/v1/documents", {"params": {"collection": ["a"] * 2}}),
+        ("delete", "/v1/documents", {"json": {"names": ["nope"]}, "headers": OWNER}),
+        ("delete", "/v1/documents", {"json": {"names": ["nope"]}}),
+        (
+            "delete",
+            "/v1/documents",
+            {"json": {"names": ["gauge.md"], "folder": str(gauge.parent)}, "headers": OWNER},
+        ),
+        ("post", "/v1/ingest", {"json": {"paths": [str(gauge)]}, "headers": OWNER}),
+        ("post", "/v1/ingest", {"json": {"paths": []}, "headers": OWNER}),
+        ("get", "/v1/status", {}),
+        ("get", "/healthz", {}),
+        ("get", "/readyz", {}),
+    ]
+    for method, path, arguments in calls:
+        response = await client.request(method, path, **arguments)
+        described = document["paths"][path][method]["responses"]
+        assert str(response.status_code) in described, (path, response.status_code)
+        kinds = described[str(response.status_code)]["content"]
+        kind = response.headers["content-type"].partition(";")[0]
+        assert kind in kinds, (path, response.status_code, kind)
+        if kind != "text/event-stream":
+            assert mismatches(response.json(), kinds[kind]["schema"], document) == []
+    generator.error = e.ModelUnavailable("away")
+    unready = await client.get("/readyz")
+    schema = document["paths"]["/readyz"]["get"]["responses"]["503"]["content"]["application/json"]["schema"]
+    assert mismatches(unready.json(), schema, document) == []
+
+
+async def test_openapi_names_every_schema_it_uses_and_no_other(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/openapi.json")).text
+    defined = set(json.loads(text)["components"]["schemas"])
+    used = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert used == defined
+    assert "HTTPValidationError" not in defined  # FastAPI's own shape of 422, which is never sent
+    for path, operations in json.loads(text)["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], (path, method)
+
+
+def test_a_check_of_replies_that_finds_faults() -> None:
+    """The checker itself: it must not find everything well."""
+    document = {"components": {"schemas": {"A": {"type": "object", "properties": {"n": {"type": "integer"}},
+                                                 "required": ["n"]}}}}  # fmt: skip
+    schema = {"type": "array", "items": {"$ref": "#/components/schemas/A"}}
+    assert mismatches([{"n": 1}], schema, document) == []
+    assert mismatches([{}], schema, document) == ["$[0].n: missing"]
+    assert mismatches([{"n": True}], schema, document) == ["$[0].n: True is not integer"]
+    assert mismatches([{"n": 1, "m": 2}], schema, document) == ["$[0].m: not described"]
+    assert mismatches("x", {"anyOf": [{"type": "null"}, {"enum": ["y"]}]}, document) != []
+
+
+async def test_a_stream_that_stops_early_is_an_error_of_the_command_line() -> None:
+    def cut(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200,
+            headers={"content-type": "text/event-stream"},
+            content=b'event: piece\ndata: {"text": "x"}\n\n',
+        )
+
+    from api.cli import EVENTS
+
+    remote = Remote("http://127.0.0.1:1", transport=httpx.MockTransport(cut))
+    with pytest.raises(e.ServiceUnreachable, match="stopped before it was done"):
+        list(remote.stream("POST", "/v1/answer", EVENTS, last="answer"))
+    with pytest.raises(e.ServiceUnreachable, match=r"does not understand.*another version"):
+        list(remote.stream("POST", "/v1/answer", {"answer": dict}, last="answer"))
