@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-import anyio
+import anyio.lowlevel
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import HTTPException
 from sse_starlette import EventSourceResponse
@@ -182,7 +182,7 @@ async def _steps(ingestion: Ingestion, paths: list[Path]) -> AsyncIterator[Any]:
             event = await anext(events, None)
         if event is None:
             return
-        await anyio.sleep(0)  # where it is heard that the client has gone
+        await anyio.lowlevel.checkpoint()  # where it is heard that the client has gone
         yield event
 
 

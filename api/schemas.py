@@ -6,7 +6,6 @@ Replies that the command line reads too are dataclasses, as those values are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field

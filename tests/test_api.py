@@ -8,12 +8,14 @@ import logging
 import shutil
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from httpx_sse import ServerSentEvent, aconnect_sse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -77,15 +79,21 @@ async def client(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+opened: list[Engine] = []
+
+
+@cache
+def built(host: str) -> FastAPI:
+    """Once for all tests: its state begins and ends with each lifespan."""
+    return create_app(lambda: nullcontext(opened[0]), host=host)
+
+
 @asynccontextmanager
 async def started(engine: Engine, host: str = "127.0.0.1") -> AsyncIterator[ASGIApp]:
     """The application within its lifespan, whose state every request gets, as a server would see to."""
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Engine]:
-        yield engine
-
-    app = create_app(opened, host=host)
+    app = built(host)
+    opened[:] = [engine]
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "state": dict(state)}, receive, send)

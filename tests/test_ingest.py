@@ -1,0 +1,502 @@
+"""A run of ingestion over fakes and a real embedded store: what it writes, what it leaves, what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_engine import fake_store
+from fakes import FakeCounter, FakeEmbedder
+from ingest import catalog, pipeline
+from ingest.parse import parse
+from ingest.pipeline import Event, Ingestion, check_there, stepwise
+from ingest.report import FileResult, Found, Progress, Report
+from rag import errors as e
+from rag.store.edge import EdgeStore
+from rag.types import Document, Passage
+
+
+class House:
+    """A folder of files, a collection, and runs that count what they cost."""
+
+    def __init__(self, store: EdgeStore, files: Path, collection: str) -> None:
+        self.store, self.files, self.collection = store, files, collection
+        self.embedder = FakeEmbedder()
+        files.mkdir()
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        path = self.files / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def ingestion(self, collection: str | None = None) -> Ingestion:
+        return Ingestion(self.store, self.embedder, FakeCounter(), collection or self.collection)
+
+    def events(self, *paths: Path, collection: str | None = None) -> list[Event]:
+        return list(self.ingestion(collection).run(paths or [self.files]))
+
+    def run(self, *paths: Path, collection: str | None = None) -> Report:
+        report = self.events(*paths, collection=collection)[-1]
+        assert isinstance(report, Report)
+        return report
+
+    def documents(self) -> list[Document]:
+        return self.store.open(self.collection).documents()
+
+    def text(self, document: Document) -> str:
+        return "".join(passage.text for passage in self.store.open(self.collection).read(document.id))
+
+    def content(self) -> dict[Document, list[Passage]]:
+        index = self.store.open(self.collection)
+        return {
+            replace(document, ingested_at=""): list(index.read(document.id)) for document in self.documents()
+        }
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeStore]:
+    store = fake_store(tmp_path_factory.mktemp("ingest"))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def house(store: EdgeStore, tmp_path: Path) -> Iterator[House]:
+    """Its collection is emptied, not dropped, for the next test: making one takes longer than most tests."""
+    house = House(store, tmp_path / "files", "default")
+    yield house
+    if "default" in store.names():
+        store.open("default").remove([document.id for document in store.open("default").documents()])
+
+
+def statuses(report: Report) -> dict[str, str]:
+    return {result.name: result.status for result in report.files}
+
+
+def result(report: Report, name: str) -> FileResult:
+    (found,) = [result for result in report.files if result.name == name]
+    return found
+
+
+# --- added, unchanged, replaced -----------------------------------------------------------------------------
+
+
+def test_added_then_unchanged_then_replaced(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = house.write("a.md", "# A\n\nText of a.\n"), house.write("b.txt", "Text of b.\n")
+    first = house.run()
+    assert statuses(first) == {"files/a.md": "added", "files/b.txt": "added"}
+    assert first.parsed == 2
+    assert first.embedded == len(house.embedder.embedded) == 2
+    assert {document.source for document in house.documents()} == {a.as_uri(), b.as_uri()}
+    assert [house.text(document) for document in house.documents()] == [a.read_text(), b.read_text()]
+
+    before = house.documents()
+    monkeypatch.setattr(pipeline, "parse", lambda *_: pytest.fail("an unchanged file was parsed"))
+    os.utime(a, (1, 1))  # times say nothing
+    again = house.run()
+    assert statuses(again) == {"files/a.md": "unchanged", "files/b.txt": "unchanged"}
+    assert (again.parsed, again.embedded, len(house.embedder.embedded)) == (0, 0, 2)
+    assert house.documents() == before
+    assert result(again, "files/a.md").tokens == before[0].tokens
+
+    monkeypatch.setattr(pipeline, "parse", parse)
+    house.write("b.txt", "Another text of b.\n")
+    third = house.run()
+    assert statuses(third) == {"files/a.md": "unchanged", "files/b.txt": "replaced"}
+    assert (third.parsed, third.embedded) == (1, 1)
+    after = house.documents()
+    assert [document.id for document in after] == [document.id for document in before]
+    assert house.text(after[1]) == "Another text of b.\n"
+    assert after[1].revision != before[1].revision
+    assert house.store.open(house.collection).size() == (2, 2)
+
+
+def test_ids_depend_on_source_and_collection_alone(house: House, tmp_path: Path) -> None:
+    path = house.write("a.md", "# A\n\nText.\n")
+    house.run(path)
+    first = house.content()
+    house.store.drop(house.collection)
+    link = tmp_path / "link"
+    link.symlink_to(house.files)
+    house.run(link / "a.md", house.files, Path(os.path.relpath(path)))  # however it is named, it is one file
+    assert house.content() == first
+    (document,) = first
+    other = house.collection + "-2"
+    house.run(path, collection=other)
+    assert house.store.open(other).documents()[0].id != document.id
+    house.store.drop(other)
+
+
+def test_two_collections_know_nothing_of_each_other(house: House) -> None:
+    house.write("a.md", "# A\n\nText.\n")
+    other = house.collection + "-2"
+    assert house.run().count("added") == 1
+    assert house.run(collection=other).count("added") == 1
+    catalog.removed(house.store, other, [], Path("/"), everything=True)
+    assert house.run().count("unchanged") == 1
+
+
+@pytest.mark.parametrize("what", ["PARSER_VERSION", "TILING_VERSION"])
+def test_another_parser_or_tiling_replaces_what_has_not_changed(
+    house: House, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    house.write("a.md", "# A\n\nText.\n")
+    house.run()
+    monkeypatch.setattr(pipeline, what, "another")
+    assert statuses(house.run()) == {"files/a.md": "replaced"}
+    assert statuses(house.run()) == {"files/a.md": "unchanged"}
+    assert house.store.open(house.collection).size() == (1, 1)
+
+
+def test_another_type_for_the_same_bytes_is_another_text(house: House) -> None:
+    house.write("a.txt", "# Not a heading\n")
+    house.run()
+    (house.files / "a.txt").rename(house.files / "a.md")
+    assert statuses(house.run()) == {"files/a.md": "added"}
+    assert (
+        len(house.documents()) == 2
+    )  # a file that is gone stays until it is removed: its disk may be unmounted
+
+
+# --- what cannot be read ------------------------------------------------------------------------------------
+
+
+def test_a_missing_path_is_refused_before_anything_is_done(house: House) -> None:
+    house.collection = "none"
+    good = house.write("a.md", "# A\n\nText.\n")
+    nowhere = house.files / "link"
+    nowhere.symlink_to("nowhere")
+    for bad, expected in [
+        (house.files / "no.md", "no.md does not exist"),
+        (good / "below", "does not exist"),
+        (nowhere, "leads nowhere"),
+        (Path("/\0"), "cannot be looked at"),
+        (Path("/" + "x" * 300), "cannot be looked at: File name too long"),
+    ]:
+        with pytest.raises(e.SourceMissing, match=expected) as caught:
+            house.run(good, bad)
+        assert caught.value.hint
+    assert house.embedder.embedded == []
+    assert "none" not in house.store.names()
+
+
+def test_what_is_wrong_with_a_file_is_said_and_the_others_are_read(house: House) -> None:
+    names: dict[str, str | bytes] = {
+        "good.md": "# Good\n\nText.\n",
+        "empty.txt": "",
+        "blank.txt": " \n\n ",
+        "unknown.xyz": b"\x00\x01\x02",
+        "broken.pdf": b"not a PDF",
+        ".hidden.txt": "hidden",
+    }
+    for name, data in names.items():
+        house.write(name, data)
+    (house.files / "link.txt").symlink_to("nowhere")
+    report = house.run()
+    assert statuses(report) == {
+        "files/good.md": "added",
+        "files/empty.txt": "skipped",
+        "files/blank.txt": "failed",
+        "files/unknown.xyz": "skipped",
+        "files/broken.pdf": "failed",
+        "files/.hidden.txt": "skipped",
+        "files/link.txt": "skipped",
+    }
+    assert all(r.reason for r in report.files if r.status in ("failed", "skipped"))
+    assert all(r.hint and r.error for r in report.failed)
+    assert len(house.documents()) == 1
+
+
+def test_a_file_that_was_named_was_meant(house: House) -> None:
+    report = house.run(
+        house.write("empty.txt", ""),
+        house.write("unknown.xyz", b"\x00\x01"),
+        house.write(".env.txt", "named, so read"),
+    )
+    assert statuses(report) == {"empty.txt": "failed", "unknown.xyz": "failed", ".env.txt": "added"}
+    assert "0 bytes" in result(report, "empty.txt").reason
+    assert "Convert it" in result(report, "unknown.xyz").hint
+
+
+def test_a_run_in_which_nothing_can_be_read_leaves_no_collection(house: House) -> None:
+    house.collection = "none"
+    report = house.run(house.write("empty.txt", ""), house.write("broken.pdf", b"not a PDF"))
+    assert report.count("failed") == 2
+    assert "none" not in house.store.names()
+    assert house.run(house.files / "empty.txt").count("failed") == 1
+    (house.files / "none").mkdir()
+    assert house.run(house.files / "none").files == ()
+    assert "none" not in house.store.names()
+
+
+@pytest.mark.parametrize("damage", ["blank", "empty", "vanished", "bug"])
+def test_a_file_that_cannot_be_read_any_more_keeps_its_earlier_version_and_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    path = house.write("a.txt", "Text of a.")
+    house.run()
+    before = house.documents()
+    if damage == "blank":
+        path.write_text("  ")
+    elif damage == "empty":
+        path.write_text("")
+    elif damage == "bug":
+        path.write_text("Another text.")
+        monkeypatch.setattr(pipeline, "parse", lambda *_: 1 / 0)
+    else:
+        read = Path.read_bytes
+
+        def vanished(self: Path) -> bytes:
+            self.unlink()
+            return read(self)
+
+        monkeypatch.setattr(Path, "read_bytes", vanished)
+    report = house.run()
+    told = result(report, "files/a.txt")
+    assert told.status == ("skipped" if damage == "empty" else "failed")
+    assert told.reason.endswith(f"The version of {before[0].ingested_at} stays.")
+    assert house.documents() == before
+    assert house.text(before[0]) == "Text of a."
+
+
+def test_a_bug_costs_one_file_and_is_logged(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.write("a.txt", "Text of a.")
+    house.write("b.txt", "Text of b.")
+
+    def broken(data: bytes, name: str, media_type: str) -> Any:
+        if name.endswith("a.txt"):
+            raise ZeroDivisionError("in a parser")
+        return parse(data, name, media_type)
+
+    monkeypatch.setattr(pipeline, "parse", broken)
+    report = house.run()
+    assert statuses(report) == {"files/a.txt": "failed", "files/b.txt": "added"}
+    assert "bug" in report.failed[0].hint
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_error_of_the_store_ends_the_run_and_what_was_stored_stays(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write("a.txt", "Text of a.")
+    house.run()
+    house.write("b.txt", "Text of b.")
+    index = house.store.open(house.collection)
+
+    def full(*_arguments: object) -> None:
+        raise e.StoreUnavailable("Writing to the index failed: no space.", "Free some.")
+
+    monkeypatch.setattr(index, "put", full)
+    with pytest.raises(e.StoreUnavailable, match="no space"):
+        house.run()
+    assert len(house.documents()) == 1
+
+
+def test_names_that_are_no_unicode_markup_or_long_are_read(house: House) -> None:
+    names = [
+        "[red]x.txt",
+        "a[1].txt",
+        "näme 東京.txt",
+        "with\nline.txt",
+        "%41 #?.txt",
+        "x" * 240 + ".txt",
+    ]
+    for name in names:
+        house.write(name, f"Text of {name!r}.")
+    raw = os.fsencode(house.files) + b"/l\xe4tin.txt"
+    Path(os.fsdecode(raw)).write_text("Text of a file whose name is Latin-1.")
+    report = house.run()
+    assert report.count("added") == len(names) + 1
+    assert result(report, "files/l?tin.txt").source.endswith("/l%E4tin.txt")
+    assert house.run().count("unchanged") == len(names) + 1
+    for document in house.documents():
+        assert document.name.startswith("files/")
+        document.title.encode()
+
+
+# --- order, events, being abandoned ---------------------------------------------------------------------------
+
+
+def test_events_come_in_order_with_what_is_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "EMBED_BATCH", 2)
+    paragraphs = "".join(f"Paragraph {i}. " + "Words and more words. " * 40 + "\n\n" for i in range(5))
+    house.write("b.txt", paragraphs)
+    house.write("a.txt", "Short.")
+    house.write("c.xyz", b"\0")
+    events = house.events()
+    assert events[0] == Found(3, len(paragraphs) + len("Short."))
+    assert [type(event) for event in events[1:3]] == [FileResult, Progress]  # what is passed over comes first
+    assert [e.name for e in events if isinstance(e, FileResult)] == [
+        "files/c.xyz",
+        "files/a.txt",
+        "files/b.txt",
+    ]
+    steps = [e for e in events if isinstance(e, Progress) and e.name == "files/b.txt"]
+    assert [step.stage for step in steps] == ["parse", *["embed"] * (len(steps) - 2), "store"]
+    assert len(steps) > 3
+    assert [step.passages_done for step in steps[1:]] == [
+        *range(0, steps[-1].passages, 2),
+        steps[-1].passages,
+    ]
+    assert {(step.files_done, step.bytes_done) for step in steps} == {(2, len("Short."))}
+    report = events[-1]
+    assert isinstance(report, Report)
+    assert set(report.seconds) == {"parse", "embed", "store", "total"}
+    assert report.seconds["total"] >= report.seconds["parse"]
+    assert house.content().popitem()[1][-1].end == len(paragraphs)
+
+
+def test_a_run_that_is_abandoned_at_any_event_leaves_whole_documents_and_a_rerun_finishes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "EMBED_BATCH", 1)
+    texts = {f"{name}.txt": f"{name}.\n" + "Words and more words.\n" * 60 for name in "ab"}
+    for name, text in texts.items():
+        house.write(name, text)
+    count = len(house.events())
+    whole = house.content()
+    assert sum(map(len, whole.values())) > 2
+    for steps in range(count):
+        for document in house.documents():
+            house.store.open(house.collection).remove([document.id])
+        run = house.ingestion().run([house.files])
+        for _ in range(steps):
+            next(run)
+        run.close()  # type: ignore[attr-defined]
+        assert house.content().items() <= whole.items()
+    house.run()
+    assert house.content() == whole
+
+
+async def test_cancelled_stepwise_lets_the_step_at_hand_finish() -> None:
+    done: list[str] = []
+
+    def steps() -> Iterator[Any]:
+        yield Found(1, 1)
+        time.sleep(0.05)
+        done.append("written")
+        yield Found(2, 2)
+
+    async def consume() -> None:
+        async for _ in stepwise(steps()):
+            pass
+
+    running = asyncio.create_task(consume())
+    await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert done == ["written"]
+
+
+def test_a_run_sees_what_happened_while_it_waited_for_its_turn(house: House) -> None:
+    house.write("a.txt", "Text of a.")
+    waiting = house.ingestion()  # before there is a collection
+    house.run()
+    *_, report = waiting.run([house.files])
+    assert isinstance(report, Report)
+    assert (report.count("unchanged"), report.embedded) == (1, 0)
+    late = house.ingestion()
+    house.store.drop(house.collection)
+    *_, report = late.run([house.files])
+    assert isinstance(report, Report)
+    assert report.count("added") == 1
+
+
+@pytest.mark.parametrize("name", ["../x", "A", ""])
+def test_a_name_that_cannot_be_one_is_refused(house: House, name: str) -> None:
+    with pytest.raises(e.BadName):
+        Ingestion(house.store, house.embedder, FakeCounter(), name)
+
+
+# --- removal --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(house: House) -> House:
+    for name in ("a.md", "sub/a.md", "sub/b.md", "subway.md", "other/sub/b.md"):
+        house.write(name, f"# Title\n\nText of {name}.\n")
+    house.run()
+    return house
+
+
+def removed(house: House, names: Sequence[str], folder: Path, everything: bool = False) -> set[str]:
+    gone = catalog.removed(house.store, house.collection, names, folder, everything=everything).removed
+    return {document.source.removeprefix(house.files.as_uri() + "/") for document in gone}
+
+
+def test_removal_by_each_kind_of_name(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = full.files.as_uri()
+    by_source = {document.source: document for document in full.documents()}
+    cases: list[tuple[str, Path, set[str]]] = [
+        ("a.md", full.files, {"a.md"}),
+        ("./sub/../a.md", full.files, {"a.md"}),
+        (str(full.files / "a.md"), Path("/elsewhere"), {"a.md"}),
+        (f"{uri}/a.md", Path("/elsewhere"), {"a.md"}),
+        (by_source[f"{uri}/a.md"].id, Path("/elsewhere"), {"a.md"}),
+        ("files/a.md", Path("/elsewhere"), {"a.md"}),  # as it is listed
+        ("sub/a.md", Path("/elsewhere"), {"sub/a.md"}),
+        ("sub", full.files, {"sub/a.md", "sub/b.md"}),
+        ("sub/", full.files, {"sub/a.md", "sub/b.md"}),
+        (".", full.files, {source.removeprefix(uri + "/") for source in by_source}),
+    ]  # fmt: skip
+    for name, folder, expected in cases:
+        assert removed(full, [name], folder) == expected, name
+        assert len(full.documents()) == len(by_source) - len(expected)
+        full.run()
+    assert removed(full, ["sub", "sub/a.md", "a.md"], full.files) == {"sub/a.md", "sub/b.md", "a.md"}
+
+
+def test_one_unknown_name_removes_nothing(full: House, tmp_path: Path) -> None:
+    for names, kind, expected in [
+        (["a.md", "nope.md"], e.DocumentNotFound, "nope.md"),
+        (["a.md", ""], e.BadRequest, "empty name"),
+        (["a.md", "  "], e.BadRequest, "empty name"),
+        (["a.md", "~nobody-of-that-name/x"], e.BadRequest, "not a path"),
+        (["a.md", "x\0"], e.BadRequest, "not a path"),
+        ([], e.BadRequest, "Nothing was named"),
+    ]:
+        with pytest.raises(kind, match=expected) as caught:
+            removed(full, names, full.files)
+        assert caught.value.hint
+    with pytest.raises(e.BadRequest, match=r"names 2 documents.*files/other/sub/b\.md.*files/sub/b\.md"):
+        removed(full, ["sub/b.md"], tmp_path)  # the listed name of two files
+    with pytest.raises(e.BadRequest, match="both names and --all"):
+        removed(full, ["a.md"], full.files, everything=True)
+    assert len(full.documents()) == 5
+
+
+def test_removal_of_a_file_that_is_gone_from_the_disk(full: House) -> None:
+    (full.files / "a.md").unlink()
+    assert removed(full, ["a.md"], full.files) == {"a.md"}
+
+
+def test_all_drops_the_collection_even_of_another_embedder(full: House, tmp_path: Path) -> None:
+    assert len(removed(full, [], Path("/"), everything=True)) == 5
+    with pytest.raises(e.CollectionNotFound):
+        full.documents()
+    with pytest.raises(e.CollectionNotFound):
+        removed(full, [], Path("/"), everything=True)
+    old = EdgeStore(tmp_path / "own", embedder="an older one", dimension=FakeEmbedder.dimension)
+    old.open("x", create=True)
+    old.close()
+    store = EdgeStore(tmp_path / "own", embedder=FakeEmbedder.name, dimension=FakeEmbedder.dimension)
+    with pytest.raises(e.FingerprintMismatch, match="openbook rm --all --collection x"):
+        store.open("x")
+    assert "older" in str(catalog.sizes(store)["x"].error)
+    assert catalog.removed(store, "x", [], Path("/"), everything=True).removed == ()
+    assert store.names() == []
+
+
+def test_check_there_takes_what_is_there(tmp_path: Path) -> None:
+    check_there([tmp_path, Path()])
