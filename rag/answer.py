@@ -17,6 +17,9 @@ from rag.types import Answer, Block, Context, Document, Hit, Passage, Question, 
 
 # Documents of a corpus that is small enough to be read whole are few; a longer catalog is not even summed up.
 WHOLE_CORPUS_DOCUMENTS = 500
+# Passages read from the index on either side of a hit: more than a budget lets most hits grow, and a bound on
+# what a question costs however long the documents are.
+REACH = 32
 # The chat template around two messages, and what joins between counted pieces may add, in tokens.
 TEMPLATE_TOKENS = 64
 
@@ -175,14 +178,27 @@ class Rag:
         if whole := self._whole_corpus(index, budget):
             return whole
         documents = {hit.document.id: hit.document for hit in hits}
-        texts = {
-            document.id: self._counted(document, index.read(document.id)) for document in documents.values()
-        }
+        texts = {id_: self._around(index, document, hits) for id_, document in documents.items()}
+        known = {(id_, p.ordinal): p for id_, passages in texts.items() for p in passages}
         # A document may be replaced between search and read: its hits of the old revision are gone.
-        there = {(p.document_id, p.revision) for passages in texts.values() for p in passages[:1]}
-        current = [hit for hit in hits if (hit.document.id, hit.passage.revision) in there]
-        recounted = [replace(hit, passage=texts[hit.document.id][hit.passage.ordinal]) for hit in current]
-        return pack(recounted, texts, budget, self._header_tokens(list(documents.values())))
+        current = [
+            replace(hit, passage=passage)
+            for hit in hits
+            if (passage := known.get((hit.document.id, hit.passage.ordinal)))
+        ]
+        return pack(current, texts, budget, self._header_tokens(list(documents.values())))
+
+    def _around(self, index: Index, document: Document, hits: Sequence[Hit]) -> list[Passage]:
+        """A document's passages within REACH of its hits; nothing where it has been replaced meanwhile."""
+        ordinals = sorted(hit.passage.ordinal for hit in hits if hit.document.id == document.id)
+        stretches: list[tuple[int, int]] = []
+        for ordinal in ordinals:
+            first, last = ordinal - REACH, ordinal + REACH
+            if stretches and first <= stretches[-1][1] + 1:
+                first = stretches.pop()[0]
+            stretches.append((first, last))
+        read = [p for stretch in stretches for p in index.read(document.id, stretch)]
+        return self._counted(document, [p for p in read if p.revision == document.revision])
 
     def _whole_corpus(self, index: Index, budget: int) -> Context | None:
         if index.size()[0] > WHOLE_CORPUS_DOCUMENTS:

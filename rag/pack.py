@@ -23,8 +23,9 @@ def pack(
     budget: int,
     header_tokens: Mapping[str, int],
 ) -> Context:
-    """``texts`` holds all passages of each document in ``hits``, by document id, in order; ``header_tokens``
-    what the line above a block of that document costs. ``tokens`` of the result never exceed ``budget``."""
+    """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever
+    is known around them. ``header_tokens`` is what the line above a block of a document costs. ``tokens`` of the
+    result never exceed ``budget``."""
     documents = {hit.document.id: hit.document for hit in hits}
     shelf = _Shelf(texts, header_tokens)
     # Of a small budget the best hit alone may take more than the share; without this, less relevant ones would.
@@ -63,14 +64,15 @@ class _Shelf:
     """Which passages are taken and what they cost; every run of consecutive ones costs a header."""
 
     def __init__(self, texts: Mapping[str, Sequence[Passage]], header_tokens: Mapping[str, int]) -> None:
-        self._texts, self._header = texts, header_tokens
+        self._texts = {id_: {p.ordinal: p for p in passages} for id_, passages in texts.items()}
+        self._header = header_tokens
         self.taken: dict[str, set[int]] = {}
         self.tokens = 0
 
     def take(self, document_id: str, ordinal: int, limit: int) -> bool:
         """Takes the passage if it is there, is not taken yet and keeps the total within ``limit``."""
         taken = self.taken.get(document_id, set())
-        if ordinal in taken or not 0 <= ordinal < len(self._texts[document_id]):
+        if ordinal in taken or ordinal not in self._texts[document_id]:
             return False
         neighbours = (ordinal - 1 in taken) + (ordinal + 1 in taken)
         # Alone it begins a run, beside one run it joins it, between two it makes them one.
