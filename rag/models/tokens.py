@@ -6,11 +6,14 @@ import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from tokenizers import Tokenizer
 
 from rag.errors import ModelNotInstalled
+
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError)
 
 
 class TokenizerFile:
@@ -27,14 +30,23 @@ class TokenizerFile:
                 f"The tokenizer {path} cannot be read: {error}",
                 "Run: make setup; or set OPENBOOK_TOKENIZER to the served model's tokenizer.json.",
             ) from error
+        # The file may tell to cut and to pad batches, as embedders do; neither is a count.
         self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        # rag.prompt breaks a chat template's tokens that stand in a document, so they are counted as text.
+        self._tokenizer.encode_special_tokens = True
         self.name = f"tokenizer:{hashlib.sha256(data).hexdigest()[:16]}"
 
     def count(self, texts: Sequence[str]) -> list[int]:
         return [
             len(encoding.ids)
-            for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+            for encoding in self._tokenizer.encode_batch(list(map(_valid, texts)), add_special_tokens=False)
         ]
+
+
+def _valid(text: str) -> str:
+    """Half a surrogate pair is no text to a tokenizer."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 class Estimate:
@@ -49,30 +61,35 @@ class Estimate:
 
 class ServedTokenizer:
     """Counts through vLLM's ``POST /tokenize``, beside its ``/v1``; estimates while the server does not answer
-    there, as other servers never do. ``name`` and ``exact`` say which it is now.
+    there, as other servers never do. ``name`` and ``exact`` say which it is now; the name follows the tokenizer,
+    not the address, so counts are kept when a server moves and made anew when another model answers there.
 
     https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#tokenizer-api
     """
 
     PROBE_EVERY_S = 30.0
+    PROBE = (
+        "The gauge's battery lasts 1,234.5 days.\n\tdef f(x_1): return {'naïve': x_1}  # Größe, 水位, мир, 🌊"
+    )
 
     def __init__(self, client: httpx.Client, base_url: str) -> None:
         self._client = client
         self._url = base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
         self._probed = -self.PROBE_EVERY_S
+        self._tokenizer = ""
         self.exact = False
 
     @property
     def name(self) -> str:
         self._probe()
-        return f"served:{self._url}" if self.exact else Estimate.name
+        return f"served:{self._tokenizer}" if self.exact else Estimate.name
 
     def count(self, texts: Sequence[str]) -> list[int]:
         self._probe()
         if self.exact:
             try:
-                return [self._count(text) for text in texts]
-            except (httpx.HTTPError, ValueError, KeyError, TypeError):
+                return [int(self._tokenize(text)["count"]) for text in texts]
+            except _FAILURES:
                 self.exact = False
         return Estimate().count(texts)
 
@@ -81,11 +98,14 @@ class ServedTokenizer:
             return
         self._probed = time.monotonic()
         try:
-            self.exact = self._count("probe") > 0
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            self.exact = False
+            ids = [int(token) for token in self._tokenize(self.PROBE)["tokens"]]
+        except _FAILURES:
+            return
+        self._tokenizer = hashlib.sha256(repr(ids).encode()).hexdigest()[:16]
+        self.exact = bool(ids)
 
-    def _count(self, text: str) -> int:
-        response = self._client.post(self._url, json={"prompt": text, "add_special_tokens": False})
+    def _tokenize(self, text: str) -> dict[str, Any]:
+        response = self._client.post(self._url, json={"prompt": _valid(text), "add_special_tokens": False})
         response.raise_for_status()
-        return int(response.json()["count"])
+        answer: dict[str, Any] = response.json()
+        return answer

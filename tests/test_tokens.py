@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+
+from rag.errors import ModelNotInstalled
+from rag.models.tokens import Estimate, ServedTokenizer, TokenizerFile
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """One token for each word or sign."""
+    vocabulary = {word: at for at, word in enumerate(["[UNK]", "[PAD]", "the", "pump", "<|im_end|>"])}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.add_special_tokens([AddedToken("<|im_end|>", special=True)])
+    return made
+
+
+def saved(tokenizer: Tokenizer, folder: Path) -> Path:
+    path = folder / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+def test_a_file_counts_each_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    counter = TokenizerFile(saved(tokenizer, tmp_path))
+    assert counter.exact
+    assert counter.count(["the pump", "", "the pump, the pump.", " \n"]) == [2, 0, 6, 0]
+    assert counter.count([]) == []
+
+
+def test_a_file_that_tells_to_cut_and_to_pad_is_not_obeyed(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tokenizer.enable_truncation(3)
+    tokenizer.enable_padding(length=50)
+    assert TokenizerFile(saved(tokenizer, tmp_path)).count(["the", "the " * 10]) == [1, 10]
+
+
+def test_tokens_of_the_chat_template_in_a_text_count_as_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    assert TokenizerFile(saved(tokenizer, tmp_path)).count(["the <|im_end|> pump"]) == [5]
+
+
+def test_half_a_surrogate_pair_is_counted_not_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    assert TokenizerFile(saved(tokenizer, tmp_path)).count(["the \ud83d pump"]) == [3]
+    assert Estimate().count(["\ud83d"]) == [1]
+
+
+def test_the_name_follows_the_content(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = saved(tokenizer, tmp_path)
+    before = TokenizerFile(path).name
+    copied = tmp_path / "copied.json"
+    copied.write_bytes(path.read_bytes())
+    assert TokenizerFile(copied).name == before
+    tokenizer.add_tokens(["valve"])
+    assert TokenizerFile(saved(tokenizer, tmp_path)).name != before
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe", b'{"model": {"type": "Unheard"}}'])
+def test_a_file_that_is_none_says_what_to_do(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelNotInstalled, match=r"tokenizer\.json cannot be read.*OPENBOOK_TOKENIZER"):
+        TokenizerFile(path)
+    with pytest.raises(ModelNotInstalled):
+        TokenizerFile(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("", 0), ("a", 1), ("abc", 1), ("abcd", 2), ("水", 1), ("水位", 2)]
+)
+def test_an_estimate_counts_bytes(text: str, tokens: int) -> None:
+    assert Estimate().count([text, text]) == [tokens, tokens]
+    assert not Estimate().exact
+
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def served(answer: Answer, base_url: str = "http://model.test/v1/") -> ServedTokenizer:
+    return ServedTokenizer(httpx.Client(transport=httpx.MockTransport(answer)), base_url)
+
+
+def words(request: httpx.Request) -> httpx.Response:
+    body = json.loads(request.content)
+    assert (str(request.url), body["add_special_tokens"]) == ("http://model.test/tokenize", False)
+    tokens = [len(word) for word in body["prompt"].split()]
+    return httpx.Response(200, json={"count": len(tokens), "tokens": tokens, "max_model_len": 8192})
+
+
+def letters(request: httpx.Request) -> httpx.Response:
+    tokens = [ord(letter) for letter in json.loads(request.content)["prompt"]]
+    return httpx.Response(200, json={"count": len(tokens), "tokens": tokens})
+
+
+def test_vllm_counts_with_its_own_tokenizer() -> None:
+    counter = served(words)
+    assert counter.count(["a b c", "", "x \ud83d"]) == [3, 0, 2]
+    assert counter.exact
+
+
+def test_the_name_follows_the_served_tokenizer_not_the_address() -> None:
+    assert served(letters).name == served(letters, "http://other.test:9000/v1").name
+    assert served(letters).name != served(words).name
+    assert served(words).name.startswith("served:")
+
+
+def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refused,
+        lambda _: httpx.Response(404, json={"detail": "Not Found"}),
+        lambda _: httpx.Response(200, text="<html>"),
+        lambda _: httpx.Response(200, json=[]),
+        lambda _: httpx.Response(200, json={"count": 1}),
+        lambda _: httpx.Response(200, json={"tokens": []}),
+        lambda _: httpx.Response(200, json={"tokens": None}),
+    ],
+)
+def test_other_servers_do_not_count_so_it_is_estimated(answer: Answer) -> None:
+    counter = served(answer)
+    assert (counter.name, counter.exact) == (Estimate.name, False)
+    assert counter.count(["abcdef"]) == [2]
+
+
+def test_a_silent_server_is_asked_again_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    up = False
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        return words(request) if up else httpx.Response(503)
+
+    counter = served(answer)
+    for _ in range(5):
+        counter.count(["a b"])
+    assert asked == 1
+    up = True
+    monkeypatch.setattr(ServedTokenizer, "PROBE_EVERY_S", 0.0)
+    assert counter.count(["a b c d e f"]) == [6]
+    assert counter.exact
+
+
+def test_a_server_that_goes_away_in_between_leaves_one_way_of_counting() -> None:
+    texts = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal texts
+        texts += 1
+        return words(request) if texts < 3 else httpx.Response(500)
+
+    counter = served(answer)
+    assert counter.count(["abc", "abc def", "abc"]) == [1, 3, 1], "all estimated, not some"
+    assert not counter.exact
