@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 from httpx_sse import SSEError, aconnect_sse
@@ -19,8 +19,12 @@ from rag.ports import Delta, Message, ModelInfo
 from rag.types import Usage
 
 _TOO_LONG = re.compile(
-    r"context length|context window|too many tokens|maximum.*tokens|exceeds? .*context", re.I
+    r"context length|context window|context size|maximum model length|too many tokens|exceeds? .*context",
+    re.I,
 )
+# vLLM says "maximum context length is 8192 tokens" and "prompt (length 9000)", "contains 9000 input tokens".
+_WINDOW = re.compile(r"(?:context|model) length (?:is|of) (\d+)", re.I)
+_NEEDED = re.compile(r"\(length (\d+)\)|(\d+) input tokens|requested (\d+) tokens", re.I)
 
 
 class ChatClient:
@@ -49,8 +53,9 @@ class ChatClient:
         await self._http.aclose()
 
     async def model(self) -> ModelInfo:
-        with _mapped(self._base_url()):
-            response = await self._http.get(f"{self._base_url()}/models", timeout=10.0)
+        url = f"{self._base_url()}/models"
+        with _mapped(url):
+            response = await self._http.get(url, timeout=10.0)
             _raise_for(response.status_code, response.text)
             served = {entry["id"]: entry for entry in response.json()["data"]}
         if not served or (self._model and self._model not in served):
@@ -66,7 +71,7 @@ class ChatClient:
     ) -> AsyncGenerator[Delta, None]:
         body = {
             "model": (await self.model()).name,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [{"role": message.role, "content": _whole(message.content)} for message in messages],
             "max_tokens": max_tokens,
             "temperature": temperature,
             "stream": True,
@@ -81,8 +86,10 @@ class ChatClient:
                     _raise_for(source.response.status_code, source.response.text)
                 finished = False
                 async for event in source.aiter_sse():
-                    if event.data == "[DONE]":
+                    if event.data.strip() == "[DONE]":
                         return
+                    if not event.data.strip():  # a sign of life
+                        continue
                     delta = _delta(json.loads(event.data))
                     finished = finished or delta.finish_reason is not None
                     yield delta
@@ -94,45 +101,71 @@ class ChatClient:
 
 
 def _delta(chunk: dict[str, Any]) -> Delta:
-    if "error" in chunk:
-        _raise_for(int(chunk["error"].get("code") or 500), json.dumps(chunk))
+    # An error after the first piece comes as a chunk of its own; its code may be a status or a word, or miss.
+    if chunk.get("error") or chunk.get("object") == "error":
+        error = chunk.get("error") or chunk
+        code = error.get("code") if isinstance(error, dict) else None
+        _refuse(code if isinstance(code, int) and code >= 400 else 500, json.dumps(chunk))
     choice = (chunk.get("choices") or [{}])[0]
-    usage = chunk.get("usage")
     return Delta(
-        text=(choice.get("delta") or {}).get("content") or "",
+        text=_whole((choice.get("delta") or {}).get("content") or ""),
         finish_reason=choice.get("finish_reason"),
-        usage=_usage(usage) if usage else None,
+        usage=_usage(chunk.get("usage") or {}),
     )
 
 
-def _usage(usage: dict[str, Any]) -> Usage:
+def _whole(text: str) -> str:
+    """Half a surrogate pair, which JSON can spell and UTF-8 cannot, would break whatever writes the answer."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _usage(usage: dict[str, Any]) -> Usage | None:
+    if usage.get("prompt_tokens") is None:
+        return None
     details = usage.get("prompt_tokens_details") or {}
     return Usage(usage["prompt_tokens"], usage.get("completion_tokens") or 0, details.get("cached_tokens"))
 
 
 def _raise_for(status: int, body: str) -> None:
-    if status == 200:
-        return
+    if status != 200:
+        _refuse(status, body)
+
+
+def _refuse(status: int, body: str) -> NoReturn:
     message = _message(body)
-    if status in (400, 413, 422) and _TOO_LONG.search(message):
+    if status in (400, 413, 422, 500) and _TOO_LONG.search(message):
         raise ContextTooLong(
             f"The model server refused the prompt as too long: {message}",
             "Lower max_context_tokens (OPENBOOK_CONTEXT_TOKENS) or serve the model with a larger window.",
+            needed=_first_number(_NEEDED, message),
+            budget=_first_number(_WINDOW, message),
         )
-    if status in (429, 500, 502, 503, 504):
+    if status in (408, 429) or status >= 500:
         raise ModelUnavailable(f"The model server answered {status}: {message}", "Try again in a moment.")
-    hint = (
-        "Check OPENBOOK_LLM_API_KEY." if status in (401, 403) else "Check OPENBOOK_LLM_URL; it ends in /v1."
-    )
+    hints = {
+        400: "The model server's log may say more.",
+        401: "Check OPENBOOK_LLM_API_KEY.",
+        403: "Check OPENBOOK_LLM_API_KEY.",
+        422: "The model server's log may say more.",
+    }
+    hint = hints.get(status, "Check OPENBOOK_LLM_URL; it ends in /v1.")
     raise ModelRefused(f"The model server answered {status}: {message}", hint)
 
 
+def _first_number(pattern: re.Pattern[str], message: str) -> int | None:
+    match = pattern.search(message)
+    return int(next(group for group in match.groups() if group)) if match else None
+
+
 def _message(body: str) -> str:
+    """What servers call the message: ``error.message``, ``message``, ``error`` or ``detail``; else the body."""
     try:
         parsed = json.loads(body)
-        return str((parsed.get("error") or parsed).get("message") or body)[:500]
+        error = parsed.get("error") or parsed
+        said = error if isinstance(error, str) else error.get("message") or error.get("detail")
     except (ValueError, AttributeError):
-        return body[:500]
+        said = None
+    return " ".join(str(said or body).split())[:500]
 
 
 @contextmanager
@@ -144,13 +177,27 @@ def _mapped(url: str) -> Iterator[None]:
             f"The model server at {url} did not answer in time.",
             "Ask for less, or raise OPENBOOK_LLM_TIMEOUT_S.",
         ) from error
+    except (
+        httpx.DecodingError,
+        httpx.InvalidURL,
+        SSEError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise ModelRefused(
+            f"{url} does not answer as an OpenAI-compatible server does: {error!r}",
+            "Check OPENBOOK_LLM_URL; it ends in /v1.",
+        ) from error
+    except httpx.LocalProtocolError:
+        # Its text holds the header that cannot be sent, which is the key: not even the log may have it.
+        raise ModelRefused(
+            f"The request to {url} cannot be sent.",
+            "Check OPENBOOK_LLM_API_KEY: is there a line break or a blank in it?",
+        ) from None
     except httpx.TransportError as error:
         raise ModelUnavailable(
             f"The model server at {url} cannot be reached: {error}",
             "Is it running? OPENBOOK_LLM_URL says where; without it openbook starts its own.",
-        ) from error
-    except (SSEError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelRefused(
-            f"{url} does not answer as an OpenAI-compatible server does: {error!r}",
-            "Check OPENBOOK_LLM_URL; it ends in /v1.",
         ) from error
