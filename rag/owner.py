@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -42,41 +42,45 @@ class Owner:
 
     def _write(self) -> None:
         aside = self.folder / "owner.json.new"
-        aside.touch(mode=0o600)
+        aside.unlink(missing_ok=True)  # one that a crash left may be readable by others
+        aside.touch(mode=0o600, exist_ok=False)
         aside.write_text(json.dumps(asdict(self.record)))
         aside.replace(self.folder / "owner.json")
 
 
 @contextmanager
 def claim(folder: Path, doing: str) -> Iterator[Owner]:
-    """Raises DataFolderInUse, naming the owner's pid."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "owner.lock", thread_local=False)
-        lock.acquire(timeout=_RETRY_S)
-    except Timeout:
-        record = _read(folder)
-        raise DataFolderInUse.of(
-            folder, record.pid if record else None, record.doing if record else ""
-        ) from None
-    except OSError as error:
-        raise BadSetting(
-            f"The data folder {folder} cannot be used: {error}",
-            "Set OPENBOOK_DATA_DIR to a folder you can write.",
-        ) from error
-    try:
-        yield Owner(folder, Record(os.getpid(), doing, token=secrets.token_urlsafe(32)))
-    finally:
-        (folder / "owner.json").unlink(missing_ok=True)
-        lock.release()
+    """Raises DataFolderInUse, naming the owner's pid, and BadSetting where the folder cannot be used."""
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _lock(folder)
+            lock.acquire(timeout=_RETRY_S)
+            stack.callback(lock.release)
+            stack.callback((folder / "owner.json").unlink, missing_ok=True)
+            owner = Owner(folder, Record(os.getpid(), doing, token=secrets.token_urlsafe(32)))
+        except Timeout:
+            record = _read(folder) or Record(0, "")
+            raise DataFolderInUse.of(folder, record.pid or None, record.doing) from None
+        except OSError as error:
+            raise BadSetting(
+                f"The data folder {folder} cannot be used: {error}",
+                "Set OPENBOOK_DATA_DIR to a folder you can write.",
+            ) from error
+        yield owner
+
+
+def _lock(folder: Path) -> FileLock:
+    # Where the file system has no locks, a file in their place would outlive a crash: better an error.
+    return FileLock(folder / "owner.lock", thread_local=False, fallback_to_soft=False)
 
 
 def find(folder: Path) -> Record | None:
-    """The process that owns the folder now, or None."""
-    if not (folder / "owner.lock").exists():
-        return None
-    probe = FileLock(folder / "owner.lock", thread_local=False)
+    """The process that owns the folder now, or None; None too where the folder cannot be read."""
     try:
+        if not (folder / "owner.lock").exists():
+            return None
+        probe = _lock(folder)
         probe.acquire(timeout=0)
     except Timeout:
         for _ in range(10):  # between taking the lock and writing the record
