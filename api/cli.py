@@ -64,12 +64,12 @@ def ask(
 
 
 def _text(question: str) -> str:
-    if question != "-":
-        return question
     try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"Standard input is not text: {error}", "Send UTF-8.") from error
+        text = sys.stdin.read() if question == "-" else question
+        text.encode()  # an argument's bytes that are no UTF-8 show only here
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise BadRequest(f"The question is not text: {error.reason}.", "Write it in UTF-8.") from error
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +141,20 @@ async def _model_ready(engine: Engine, view: _View) -> None:
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    query: Annotated[str, typer.Argument(help="What to look for; - reads it from standard input.")],
     collection: CollectionOption = "default",
     limit: Annotated[int, typer.Option(min=1, max=200, help="Passages to show.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
     """Show the passages that a question would find, best first, without asking the model."""
     settings = load_settings()
+    text = _text(query)
     with err.status("searching", spinner="dots"):
         if service := find_service(settings.data_dir):
-            body = {"query": query, "collection": collection, "limit": limit}
+            body = {"query": text, "collection": collection, "limit": limit}
             found = service.call("POST", "/v1/search", SearchReply, json=body)
         else:
-            found = asyncio.run(_local_search(settings, query, collection, limit))
+            found = asyncio.run(_local_search(settings, text, collection, limit))
     if as_json:
         print_json(found)
         return
@@ -224,7 +225,7 @@ def _wait_ready(settings: Settings, timeout: float) -> None:
                 spinner.update(literal(told))
                 if "is failed" in told:
                     break
-            time.sleep(0.5)
+            time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
     raise ServiceUnreachable(f"The service is not ready: {told}", "Its log says more.")
 
 
@@ -292,7 +293,7 @@ def _print_receipt(receipt: Receipt) -> None:
     for warning in receipt.warnings:
         table.add_row("note", escape(warning))
     out.print()
-    out.print(table, style="dim")
+    out.table(table, style="dim")
 
 
 def _shortened(text: str) -> str:

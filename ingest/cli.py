@@ -77,12 +77,15 @@ def documents(collection: CollectionOption = "default", as_json: JsonOption = Fa
     if as_json:
         print_json(listing)
         return
-    table = Table("document", "title", "pages", "passages", "tokens", "ingested", box=None)
+    table = Table(box=None)
+    for heading in ("document", "title", "pages", "passages", "tokens", "ingested"):
+        # A name is broken rather than cut: it is what other commands take.
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("document", "title"))
     for document in listing.documents:
         pages = str(document.pages or "")
         counts = (f"{document.passages:,}", f"{document.tokens:,}")
         table.add_row(escape(document.name), escape(document.title), pages, *counts, document.ingested_at)
-    out.print(table)
+    out.table(table)
     tokens = sum(document.tokens for document in listing.documents)
     out.print(f"{len(listing.documents)} documents, {tokens:,} tokens in {collection!r}")
 

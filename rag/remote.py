@@ -82,7 +82,7 @@ class Remote:
                 f"The openbook service at {self.url} cannot be reached or ended its reply: {error}",
                 "Look at its log; if it has stopped, repeat the command: what was finished is kept.",
             ) from error
-        except (ValueError, KeyError) as error:  # not JSON, an event or a shape that is not known
+        except (ValueError, KeyError, TypeError) as error:  # not JSON, an event or a shape that is not known
             raise ServiceUnreachable(
                 f"The openbook service at {self.url} answered what this openbook does not understand: {error}",
                 "Is it of another version? Stop it, start it again and repeat the command.",

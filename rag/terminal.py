@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from rag import wire
@@ -29,12 +30,19 @@ from rag.errors import (
 _SHOWN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"}
 _SHOWN |= {0x7F: "\u2421"} | dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000)), "\ufffd")
 
+_UNCUT = 100_000  # characters
+
 
 class Terminal(Console):
     """A console that prints what it is given: control characters are shown, and ``:names:`` stay names."""
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, width=width)
+
+    def table(self, table: Table, style: str | None = None) -> None:
+        """Where no terminal sets a width, nothing is cut to one: a program reads it, or a file keeps it."""
+        console = self if self.is_terminal else Terminal(stderr=self.stderr, width=_UNCUT)
+        console.print(table, style=style)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(text.translate(_SHOWN), **options)

@@ -1,0 +1,494 @@
+"""The command line over an engine of fakes: what goes to standard output, what to standard error, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import api.cli
+import api.doctor
+import ingest.cli
+import openbook
+from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
+from fakes import FakeGenerator
+from rag import errors as e
+from rag import owner
+from rag.remote import Remote
+from rag.terminal import EXIT_CODES, exit_code
+
+TEXT = "# Gauge [1]\n\nThe battery of the [red]gauge[/red] lasts 400 days :warning: [/].\n"
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that is only read, with one document that is full of what rich would take for markup."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "[red]gauge[1].md").write_text(TEXT)
+    with fake_engine(folder / "data") as engine:
+        ingested(engine, folder / "[red]gauge[1].md")
+    return folder / "data"
+
+
+@pytest.fixture
+def generator() -> FakeGenerator:
+    return FakeGenerator(REPLY)
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    template: Path,
+    generator: FakeGenerator,
+) -> Callable[..., Ran]:
+    """Runs ``openbook`` in this process, up to and including its exit code."""
+    monkeypatch.setenv("OPENBOOK_DATA_DIR", str(template))
+    for module in (api.cli, ingest.cli):
+        monkeypatch.setattr(module, "open_rag", opener(generator))
+
+    def ran(*arguments: str, stdin: str | bytes = "") -> Ran:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8"))
+        monkeypatch.setattr(sys, "argv", ["openbook", *arguments])
+        code: int | str | None = None
+        try:
+            openbook.main()
+        except SystemExit as stopped:
+            code = stopped.code
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return Ran(int(code or 0), captured.out, captured.err)
+
+    return ran
+
+
+@pytest.fixture
+def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Callable[..., Ran]) -> Path:
+    monkeypatch.setenv("OPENBOOK_DATA_DIR", str(tmp_path / "empty"))
+    return tmp_path / "empty"
+
+
+def broken(error: BaseException) -> Callable[..., Any]:
+    def raising(*_arguments: object, **_options: object) -> Any:
+        raise error
+
+    return raising
+
+
+# --- ask ----------------------------------------------------------------------------------------------------
+
+
+def test_ask_prints_the_answer_its_sources_and_the_receipt(run: Callable[..., Ran]) -> None:
+    ran = run("ask", "How long does the battery last?")
+    assert ran.code == 0
+    assert ran.out.startswith(REPLY + "\n")
+    assert re.search(
+        r"^\[1\] \S*/\[red\]gauge\[1\]\.md, line 3, characters \d+-\d+ \(\w+", ran.out, re.MULTILINE
+    )
+    assert "[red]gauge[/red] lasts 400 days :warning: [/]." in ran.out
+    for row in ("searched", "read", "model", "seconds"):
+        assert re.search(rf"^{row} ", ran.out, re.MULTILINE), row
+    assert "cached unknown" in ran.out.replace("unknown cached", "cached unknown")
+
+
+def test_ask_json_is_the_answer_and_nothing_else(run: Callable[..., Ran]) -> None:
+    ran = run("ask", "How long does the battery last?", "--json")
+    assert ran.code == 0
+    assert ran.json["text"] == REPLY
+    (citation,) = ran.json["citations"]
+    assert citation["quote"] in TEXT
+    assert TEXT[citation["span"]["start"] : citation["span"]["end"]] == citation["quote"]
+    assert ran.json["receipt"]["usage"]["cached"] is None
+
+
+def test_ask_reads_its_question_from_standard_input(run: Callable[..., Ran]) -> None:
+    ran = run("ask", "-", "--json", stdin="How long does\nthe battery — last?\n")
+    assert ran.json["question"] == "How long does\nthe battery — last?\n"
+    ran = run("ask", "-", stdin=b"\xff\xfe\x00")
+    assert (ran.code, ran.out) == (2, "")
+    assert "The question is not text" in ran.err
+
+
+def test_ask_shows_what_a_model_writes_as_it_is(run: Callable[..., Ran], generator: FakeGenerator) -> None:
+    generator.reply = "Index a[1] and [bold]x[/bold] \x1b[31mred :smile: \\[ grün."
+    ran = run("ask", "battery?")
+    assert ran.out.startswith("Index a[1] and [bold]x[/bold] ␛[31mred :smile: \\[ grün.\n")
+    assert "\x1b" not in ran.out
+
+
+def test_ask_says_what_it_did_not_find(run: Callable[..., Ran], generator: FakeGenerator) -> None:
+    generator.reply = "The documents do not say."
+    ran = run("ask", "What is the meaning?")
+    assert ran.code == 0
+    assert "The model found no answer in what it read." in ran.out
+
+
+def test_ask_without_a_collection_says_how_to_make_one(run: Callable[..., Ran], empty: Path) -> None:
+    for arguments in (["ask", "x"], ["search", "x"], ["documents"], ["rm", "--all"], ["rm", "x"]):
+        ran = run(*arguments, "--json")
+        assert (ran.code, ran.out) == (2, ""), arguments
+        assert "There is no collection 'default'. There are none yet." in ran.err
+        assert "openbook ingest PATH --collection default" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("", "The question is empty."),
+        (" \n", "The question is empty."),
+        ("x" * 100_000, "100,000 characters"),
+    ],
+    ids=["empty", "blank", "long"],
+)
+def test_questions_that_are_none(run: Callable[..., Ran], question: str, expected: str) -> None:
+    for command in ("ask", "search"):
+        ran = run(command, "--", question)
+        assert (ran.code, ran.out) == (2, "")
+        assert expected in ran.err
+        assert len(ran.err) < 500
+    ran = run("ask", "a \udcff b")  # bytes of the shell that are no UTF-8
+    assert ran.code == 2
+    assert "The question is not text" in ran.err
+
+
+def test_a_model_that_is_down_or_dies(run: Callable[..., Ran], generator: FakeGenerator) -> None:
+    generator.error = e.ModelUnavailable("The model server at [::1]:9 is away.", "Start it.")
+    ran = run("ask", "battery?", "--json")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.splitlines() == ["error: The model server at [::1]:9 is away.", "  Start it."]
+    assert run("search", "battery").code == 0
+
+
+# --- the other commands ---------------------------------------------------------------------------------------
+
+
+def test_search(
+    run: Callable[..., Ran], empty: Path, monkeypatch: pytest.MonkeyPatch, template: Path
+) -> None:
+    monkeypatch.setenv("OPENBOOK_DATA_DIR", str(template))
+    ran = run("search", "battery")
+    assert ran.code == 0
+    assert "/[red]gauge[1].md, " in ran.out
+    assert "[red]gauge[/red] lasts 400 days :warning: [/]." in ran.out
+    found = run("search", "battery", "--json").json
+    assert found["collection"] == "default"
+    assert found["hits"][0]["passage"]["text"] in TEXT
+    assert run("search", "battery", "--limit", "0").code == 2
+    assert run("search", "battery", "--json", "--collection", "../x").code == 2
+
+
+def test_documents(run: Callable[..., Ran]) -> None:
+    ran = run("documents")
+    assert ran.code == 0
+    assert "/[red]gauge[1].md" in ran.out
+    assert "Gauge [1]" in ran.out
+    assert "1 documents" in ran.out
+    (document,) = run("documents", "--json").json["documents"]
+    assert document["source"].startswith("file:///")
+
+
+def test_status(run: Callable[..., Ran], template: Path) -> None:
+    ran = run("status")
+    assert ran.code == 0
+    assert "not running" in ran.out
+    assert str(template) in ran.out
+    assert re.search(r"collection: +default: 1 documents, \d passages", ran.out)
+    status = run("status", "--json").json
+    assert status["url"] is None
+    assert status["collections"]["default"]["documents"] == 1
+
+
+def test_status_shows_the_other_collections_beside_a_damaged_one(
+    run: Callable[..., Ran], empty: Path
+) -> None:
+    (empty / "collections" / "damaged[1]").mkdir(parents=True)
+    ran = run("status")
+    assert ran.code == 0
+    assert "damaged[1]" in ran.out
+
+
+def test_status_wait_gives_up_with_exit_code_3(run: Callable[..., Ran]) -> None:
+    ran = run("status", "--wait", "--timeout", "0.01")
+    assert ran.code == 3
+    assert "no service runs on this data folder" in ran.err
+
+
+def test_ingest_then_rm(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "[bold]a.md").write_text("# A\n\nText.\n")
+    (files / "b.pdf").write_bytes(b"not a PDF")
+    (files / "c.xyz").write_bytes(b"\0")
+    ran = run("ingest", str(files))
+    assert ran.code == 1  # a file failed
+    assert re.search(r"^failed files/b\.pdf: .*", ran.out, re.MULTILINE)
+    assert re.search(r"^skipped files/c\.xyz: unknown type", ran.out, re.MULTILINE)
+    assert "default: 1 added, 1 skipped, 1 failed" in ran.out
+    (files / "b.pdf").unlink()
+    report = run("ingest", str(files), "--json")
+    assert report.code == 0
+    assert report.json["parsed"] == report.json["embedded"] == 0
+    assert {file["status"] for file in report.json["files"]} == {"unchanged", "skipped"}
+
+    assert run("rm").code == 2
+    assert run("rm", "nope.md").code == 2
+    ran = run("rm", "files/[bold]a.md")
+    assert ran.out == "removed files/[bold]a.md\n1 documents removed from 'default'\n"
+    assert run("rm", "--all", "--json").json == {"collection": "default", "removed": []}
+    assert run("rm", "--all").code == 2
+
+
+def test_ingest_of_a_missing_path_does_nothing(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
+    good = tmp_path / "a.md"
+    good.write_text("Text.")
+    ran = run("ingest", str(good), str(tmp_path / "[no]"), "--json")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{tmp_path}/[no] does not exist." in ran.err
+    assert "Check the path" in ran.err
+    assert not empty.exists()
+
+
+def test_documents_whose_names_are_no_unicode(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    path = tmp_path / "files" / "l\udce4tin.md"
+    path.write_text("Text.")
+    assert run("ingest", str(path), "--json").json["files"][0]["name"] == "l?tin.md"
+    assert run("documents").code == 0
+    assert run("rm", str(path)).code == 0
+    ran = run("ingest", str(tmp_path / "n\udce4"))
+    assert ran.code == 2
+    assert "does not exist" in ran.err
+
+
+# --- errors ---------------------------------------------------------------------------------------------------
+
+
+def tree(cls: type[e.RagError]) -> list[type[e.RagError]]:
+    return [cls, *(found for child in cls.__subclasses__() for found in tree(child))]
+
+
+def test_every_error_has_its_exit_code_and_no_traceback(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {
+        2: "BadRequest BadSetting BadName QuestionTooLong NotFound CollectionNotFound DocumentNotFound SourceMissing "
+        "ContextTooLong",
+        3: "StoreError DataFolderInUse StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable",
+    }
+    codes = {name: code for code, names in expected.items() for name in names.split()}
+    for kind in tree(e.RagError):
+        monkeypatch.setattr(api.cli, "open_rag", broken(kind("What [is] wrong.", "The [way] out.")))
+        ran = run("ask", "x", "--json")
+        assert (kind.__name__, ran.code) == (kind.__name__, codes.get(kind.__name__, 1))
+        assert ran.out == ""
+        assert ran.err == "error: What [is] wrong.\n  The [way] out.\n"
+    kinds = [kind for kind, _ in EXIT_CODES]
+    assert not [(a, b) for i, a in enumerate(kinds) for b in kinds[i + 1 :] if issubclass(b, a)]
+    assert exit_code(e.SourceEmpty("x")) == 1
+
+
+def test_an_interrupt_ends_with_130_and_no_traceback(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, arguments in (
+        (api.cli, ["ask", "x"]),
+        (api.cli, ["search", "x"]),
+        (ingest.cli, ["documents"]),
+    ):
+        monkeypatch.setattr(module, "open_rag", broken(KeyboardInterrupt()))
+        ran = run(*arguments)
+        assert (ran.code, ran.out) == (130, "")
+
+
+def test_bad_settings_name_the_variable(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBOOK_PORTT", "1")
+    ran = run("documents")
+    assert ran.code == 2
+    assert "OPENBOOK_PORTT" in ran.err
+    assert "OPENBOOK_PORT?" in ran.err
+    monkeypatch.delenv("OPENBOOK_PORTT")
+    ran = run("serve", "--port", "99999")
+    assert ran.code == 2
+    assert "OPENBOOK_PORT" in ran.err
+
+
+def test_wrong_usage_is_exit_code_2(run: Callable[..., Ran]) -> None:
+    for arguments in (
+        ["ask"],
+        ["nope"],
+        ["ingest"],
+        ["ask", "x", "--nope"],
+        ["ask", "x", "--max-context-tokens", "0"],
+    ):
+        ran = run(*arguments)
+        assert (ran.code, ran.out) == (2, ""), arguments
+        assert ran.err
+
+
+def test_an_owner_that_is_no_service_is_named(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OPENBOOK_DATA_DIR", str(tmp_path / "own"))
+    (tmp_path / "a.md").write_text("Text.")
+    commands = (
+        ["ask", "x"],
+        ["search", "x"],
+        ["documents"],
+        ["status"],
+        ["rm", "x"],
+        ["ingest", str(tmp_path / "a.md")],
+    )
+    with owner.claim(tmp_path / "own", "openbook ingest") as held:
+        for arguments in commands:
+            ran = run(*arguments, "--json")
+            assert (ran.code, ran.out) == (3, ""), arguments
+            assert f"in use by process {held.record.pid} (openbook ingest)" in ran.err
+            assert "OPENBOOK_DATA_DIR" in ran.err
+
+
+# --- through a service ------------------------------------------------------------------------------------------
+
+
+def test_what_a_service_can_do_wrong_is_said_without_a_traceback(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, template: Path
+) -> None:
+    def lost(_request: httpx.Request) -> httpx.Response:
+        raise httpx.RemoteProtocolError("peer closed connection")
+
+    def slow(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("timed out")
+
+    sse = {"content-type": "text/event-stream"}
+    services: list[tuple[Callable[[httpx.Request], httpx.Response], str]] = [
+        (lost, "cannot be reached or ended its reply"),
+        (slow, "did not answer in time"),
+        (lambda _: httpx.Response(200, text="<html>"), ""),
+        (lambda _: httpx.Response(200, json={"of": "another version"}), ""),
+        (lambda _: httpx.Response(502, text="Bad Gateway"), "The service answered 502: Bad Gateway"),
+        (lambda _: httpx.Response(200, headers=sse, content=b""), ""),
+        (lambda _: httpx.Response(200, headers=sse, content=b"event: new\ndata: {}\n\n"), ""),
+        (lambda _: httpx.Response(200, headers=sse, content=b"event: answer\ndata: {}\n\n"), ""),
+        (lambda _: httpx.Response(200, headers=sse, content=b"event: error\ndata: 7\n\n"), ""),
+    ]
+    for service, expected in services:
+        remote = Remote("http://127.0.0.1:1", transport=httpx.MockTransport(service))
+        for module in (api.cli, ingest.cli):
+            monkeypatch.setattr(module, "find_service", lambda _folder, remote=remote: remote)
+        for arguments in (
+            ["ask", "x"],
+            ["search", "x"],
+            ["documents"],
+            ["status"],
+            ["rm", "x"],
+            ["ingest", str(template)],
+        ):
+            ran = run(*arguments, "--json")
+            assert (ran.code, ran.out) == (3, ""), (arguments, expected)
+            assert expected in ran.err
+            assert len(ran.err.splitlines()) >= 2, ran.err
+            assert "\n  " in ran.err
+
+
+def test_an_interrupt_of_a_wait_for_the_service_is_heard_at_once(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, template: Path
+) -> None:
+    """Within an event loop the first Ctrl-C would only be noted while the main thread waits for a socket."""
+    remote = Remote("http://127.0.0.1:1", transport=httpx.MockTransport(broken(KeyboardInterrupt())))
+    for module in (api.cli, ingest.cli):
+        monkeypatch.setattr(module, "find_service", lambda _folder: remote)
+        monkeypatch.setattr(
+            f"{module.__name__}.asyncio.run", broken(AssertionError("an event loop was started"))
+        )
+    for arguments in (["ask", "x"], ["search", "x"], ["documents"], ["ingest", str(template)]):
+        assert run(*arguments).code == 130
+
+
+# --- doctor -------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_says_how_to_mend_each_failure(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        api.doctor, "SentenceEmbedder", broken(e.ModelNotInstalled("No [model].", "Run: make setup"))
+    )
+    monkeypatch.setattr(api.doctor, "PACKAGES", ("no-such-package-of-ours",))
+    monkeypatch.setattr(api.doctor, "FREE_GIB", 10**9)
+    monkeypatch.setenv("OPENBOOK_VLLM_PYTHON", str(tmp_path / "python"))
+    monkeypatch.setenv("OPENBOOK_VLLM_MODEL", str(tmp_path / "model[1]"))
+    monkeypatch.setenv("OPENBOOK_DATA_DIR", str(tmp_path / "data"))
+    ran = run("doctor", "--json")
+    assert ran.code == 1
+    found = {finding["name"]: finding for finding in ran.json}
+    failed = {name for name, finding in found.items() if finding["verdict"] == "fail"}
+    assert failed == {"packages", "store", "embedder", "vllm", "model", "tokenizer"}
+    assert found["disk"]["verdict"] == "warn"
+    assert all(finding["mend"] for finding in ran.json if finding["verdict"] != "ok")
+    assert "lacks config.json, tokenizer.json, weights" in found["model"]["detail"]
+    told = run("doctor")
+    assert told.code == 1
+    assert "fail embedder: No [model].\n       Run: make setup\n" in told.out
+    assert "model[1] lacks" in told.out
+
+
+def test_doctor_says_what_a_model_server_does(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_settings: object) -> str:
+        raise e.ModelUnavailable("It is away.", "Start it.")
+
+    monkeypatch.setenv("OPENBOOK_LLM_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr(api.doctor, "_served", away)
+    for name in ("_embedder", "_tokenizer", "_store"):
+        monkeypatch.setattr(api.doctor, name, broken(RuntimeError("a bug")))
+    found = {finding["name"]: finding for finding in run("doctor", "--json").json}
+    assert found["vllm"]["verdict"] == "ok"
+    assert (found["model"]["verdict"], found["model"]["mend"]) == ("fail", "Start it.")
+    assert found["store"]["detail"] == "RuntimeError('a bug')"
+    assert found["store"]["mend"]
+
+
+# --- the start ----------------------------------------------------------------------------------------------------
+
+HEAVY = ("fastapi", "starlette", "uvicorn", "unstructured", "torch", "transformers", "sentence_transformers",
+         "llama_index", "qdrant_client", "nltk", "spacy", "pandas")  # fmt: skip
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["status"], ["documents"], ["ingest", "--help"]], ids=" ".join
+)
+def test_what_takes_seconds_to_import_is_not_imported_by(arguments: list[str], tmp_path: Path) -> None:
+    if arguments == ["documents"]:
+        store = fake_store(tmp_path)
+        store.close()
+    code = (
+        "import sys, openbook\n"
+        f"sys.argv = ['openbook', *{arguments!r}]\n"
+        "try:\n    openbook.main()\n"
+        "except SystemExit:\n    pass\n"
+        f"sys.stderr.write(repr(sorted(set({HEAVY!r}) & set(sys.modules))))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stderr.splitlines()[-1].endswith("[]"), ran.stderr
