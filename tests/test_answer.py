@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fakes import FakeCounter, FakeEmbedder, FakeGenerator, document, passages
+from rag import prompt
+from rag.answer import TEMPLATE_TOKENS, Event, Limits, Piece, Rag, Reading
+from rag.errors import (
+    BadRequest,
+    CollectionNotFound,
+    ContextTooLong,
+    ModelRefused,
+    ModelUnavailable,
+    QuestionTooLong,
+)
+from rag.models.tokens import Estimate
+from rag.ports import Delta, Index, Message, TokenCounter, Vectors
+from rag.store.edge import EdgeStore
+from rag.types import Answer, Document, Hit, Passage, Question, Receipt
+
+EMBEDDER = FakeEmbedder()
+TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal", "harbour boat", "rain sensor"]
+
+
+def put(index: Index, doc: Document, tiles: Sequence[Passage]) -> None:
+    index.put(doc, list(tiles), EMBEDDER.embed([tile.text for tile in tiles]))
+
+
+def counted(source: str, *texts: str) -> tuple[Document, list[Passage]]:
+    """A document as the ingestion writes it: with the counts of the tokenizer that is served."""
+    tiles = passages(document(source), *texts)
+    doc = document(
+        source,
+        tokens=sum(tile.tokens for tile in tiles),
+        passages=len(tiles),
+        characters=sum(len(tile.text) for tile in tiles),
+        tokenizer=FakeCounter.name,
+    )
+    return doc, tiles
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeStore]:
+    """``small``: two short documents. ``large``: six of twenty passages each. ``empty``."""
+    made = EdgeStore(
+        tmp_path_factory.mktemp("collections"), embedder=EMBEDDER.name, dimension=EMBEDDER.dimension
+    )
+    made.open("empty", create=True)
+    small = made.open("small", create=True)
+    put(
+        small,
+        *counted("file:///d/manual.txt", "The Heron H2 is a gauge.\n", "Its battery pack lasts 400 days.\n"),
+    )
+    put(small, *counted("file:///d/notes.txt", "Lunch is at noon.\n"))
+    large = made.open("large", create=True)
+    for number, topic in enumerate(TOPICS):
+        texts = [
+            f"Section {at} of the {topic} says that it lasts {100 * number + at} days.\n" for at in range(20)
+        ]
+        put(large, *counted(f"file:///d/{number}.txt", *texts))
+    yield made
+    made.close()
+
+
+def rag(
+    store: EdgeStore,
+    reply: str = "The battery pack lasts 400 days [1].",
+    *,
+    limits: Limits | None = None,
+    tokens: TokenCounter | None = None,
+    generator: FakeGenerator | None = None,
+    window: int = 4096,
+) -> tuple[Rag, FakeGenerator]:
+    model = generator or FakeGenerator(reply, window)
+    return Rag(store, EMBEDDER, tokens or FakeCounter(), model, limits or Limits()), model
+
+
+ASKED = Question("How long does the battery pack last?", "small")
+ASKED_LARGE = replace(ASKED, collection="large")
+
+
+async def events(engine: Rag, question: Question) -> list[Event]:
+    return [event async for event in engine.stream(question)]
+
+
+def adds_up(receipt: Receipt) -> None:
+    headers = receipt.context_tokens - sum(read.tokens for read in receipt.read)
+    assert headers >= 0
+    assert (headers > 0) == bool(receipt.read)
+    assert receipt.context_tokens <= receipt.budget_tokens
+    assert [read.number for read in receipt.read] == list(range(1, len(receipt.read) + 1))
+    stages = {name: seconds for name, seconds in receipt.seconds.items() if name != "total"}
+    assert all(seconds >= 0 for seconds in stages.values())
+    assert sum(stages.values()) <= receipt.seconds["total"] + 0.01
+
+
+async def test_a_reading_then_pieces_then_the_answer(store: EdgeStore) -> None:
+    engine, model = rag(store)
+    first, *pieces, last = await events(engine, ASKED)
+    assert isinstance(first, Reading)
+    assert isinstance(last, Answer)
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Piece)) == last.text == model.reply
+    assert (last.question, last.answerable, last.reason, last.finish_reason) == (
+        ASKED.text,
+        True,
+        None,
+        "stop",
+    )
+    (citation,) = last.citations
+    assert (citation.quote, citation.grade) == ("Its battery pack lasts 400 days.", "exact")
+    assert last.unsupported == ()
+
+    adds_up(last.receipt)
+    adds_up(first.receipt)
+    assert {"embed", "search", "pack", "first_token", "generate", "cite", "total"} == set(
+        last.receipt.seconds
+    )
+    assert replace(last.receipt, usage=None, seconds={}) == replace(first.receipt, seconds={})
+    assert (last.receipt.documents, last.receipt.passages, last.receipt.hits) == (2, 3, 3)
+    assert (last.receipt.collection, last.receipt.model) == ("small", "fake-model")
+    sent = sum(FakeCounter().count([message.content for message in model.sent[0]]))
+    assert last.receipt.usage
+    assert last.receipt.usage.prompt == sent
+
+
+async def test_answer_is_the_last_event(store: EdgeStore) -> None:
+    answer = await rag(store)[0].answer(ASKED)
+    assert answer.text == "The battery pack lasts 400 days [1]."
+
+
+async def test_a_small_corpus_is_read_whole_and_alike_for_every_question(store: EdgeStore) -> None:
+    engine, model = rag(store)
+    answer = await engine.answer(ASKED)
+    await engine.answer(replace(ASKED, text="When is lunch?"))
+    assert [(read.number, read.source, str(read.place)) for read in answer.receipt.read] == [
+        (1, "file:///d/manual.txt", "lines 1-2"),
+        (2, "file:///d/notes.txt", "line 1"),
+    ]
+    assert answer.receipt.dropped == ()
+    one, other = (sent[1].content for sent in model.sent)
+    assert one.split("Question:")[0] == other.split("Question:")[0]
+
+
+async def test_of_a_large_corpus_what_is_found_is_read_or_dropped(store: EdgeStore) -> None:
+    engine, model = rag(store, limits=Limits(search=30, context_tokens=300))
+    receipt = (await engine.answer(ASKED_LARGE)).receipt
+    adds_up(receipt)
+    assert (receipt.documents, receipt.passages, receipt.hits, receipt.budget_tokens) == (6, 120, 30, 300)
+    dropped = [(drop.document_id, ordinal) for drop in receipt.dropped for ordinal in drop.ordinals]
+    assert 0 < len(dropped) < 30
+    content = model.sent[0][1].content
+    assert "battery pack" in content
+    assert content.count("<document [") == len(receipt.read)
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "window", "budget"),
+    [
+        (200, None, 4096, 200),
+        (200, 100, 4096, 100),
+        (None, 100, 4096, 100),
+        (100_000, None, 2048, None),
+        (None, 100_000, 2048, None),
+        (None, None, 2048, None),
+        (None, None, 200_000, 32768),
+    ],
+)
+async def test_the_budget_is_the_least_of_setting_request_and_window(
+    store: EdgeStore, limit: int | None, asked: int | None, window: int, budget: int | None
+) -> None:
+    """None: what the window leaves after instructions, question and answer."""
+    engine, _ = rag(store, limits=Limits(context_tokens=limit, answer_tokens=50), window=window)
+    answer = await engine.answer(replace(ASKED_LARGE, max_context_tokens=asked))
+    fixed = sum(FakeCounter().count([prompt.SYSTEM, ASKED_LARGE.text])) + TEMPLATE_TOKENS + 50
+    assert answer.receipt.budget_tokens == (window - fixed if budget is None else budget)
+
+
+async def test_the_prompt_and_the_answer_fit_into_the_window(store: EdgeStore) -> None:
+    for window in (700, 1000, 2000):
+        engine, model = rag(store, window=window)
+        answer = await engine.answer(replace(ASKED_LARGE, max_answer_tokens=100))
+        assert answer.receipt.usage
+        assert answer.receipt.usage.prompt + 100 <= window
+        assert answer.receipt.read
+        assert len(model.sent) == 1
+
+
+async def test_no_room_for_documents(store: EdgeStore) -> None:
+    engine, model = rag(store, window=512)
+    with pytest.raises(ContextTooLong, match="leave no room") as caught:
+        await engine.answer(replace(ASKED, max_answer_tokens=500))
+    assert caught.value.budget == 512
+    assert caught.value.needed
+    assert caught.value.needed > 512
+    assert model.sent == []
+
+
+async def test_questions_that_are_none(store: EdgeStore) -> None:
+    engine, model = rag(store, limits=Limits(question_characters=20))
+    for text in ("", " \n\t"):
+        with pytest.raises(BadRequest, match="empty"):
+            await engine.answer(replace(ASKED, text=text))
+    with pytest.raises(QuestionTooLong, match="21 characters; at most 20"):
+        await engine.answer(replace(ASKED, text="x" * 21))
+    with pytest.raises(QuestionTooLong):
+        await engine.search("x" * 21, "small", 5)
+    with pytest.raises(CollectionNotFound, match="no collection 'absent'"):
+        await engine.answer(replace(ASKED, text="What?", collection="absent"))
+    assert model.sent == []
+
+
+async def test_search_does_not_ask_the_model(store: EdgeStore) -> None:
+    engine, model = rag(store, generator=FakeGenerator(error=ModelUnavailable("down")))
+    hits = await engine.search("battery pack", "small", 2)
+    assert hits[0].passage.text == "Its battery pack lasts 400 days.\n"
+    assert len(hits) == 2
+    assert model.sent == []
+
+
+@pytest.mark.parametrize(
+    "error", [ModelUnavailable("The model server is down."), ModelRefused("no"), ContextTooLong("x")]
+)
+async def test_the_models_errors_come_through(store: EdgeStore, error: ModelUnavailable) -> None:
+    engine, _ = rag(store, generator=FakeGenerator(error=error))
+    with pytest.raises(type(error)) as caught:
+        await engine.answer(ASKED)
+    assert caught.value is error
+
+
+async def test_an_empty_collection_is_answered_without_the_model(store: EdgeStore) -> None:
+    engine, model = rag(store)
+    first, answer = await events(engine, replace(ASKED, collection="empty"))
+    assert isinstance(first, Reading)
+    assert isinstance(answer, Answer)
+    assert (answer.answerable, answer.text, answer.citations) == (False, prompt.NOT_FOUND, ())
+    assert answer.reason == "Nothing in collection 'empty' matches the question."
+    assert (answer.receipt.hits, answer.receipt.read, answer.receipt.usage) == (0, (), None)
+    assert model.sent == []
+
+
+async def test_a_budget_that_no_passage_fits(store: EdgeStore) -> None:
+    engine, model = rag(store)
+    answer = await engine.answer(replace(ASKED_LARGE, max_context_tokens=5))
+    assert (answer.answerable, answer.reason) == (False, "No passage fits a budget of 5 tokens.")
+    assert answer.receipt.hits == sum(len(drop.ordinals) for drop in answer.receipt.dropped) > 0
+    assert model.sent == []
+
+
+@pytest.mark.parametrize("reply", [prompt.NOT_FOUND, "the documents do not say [1]", "", "  \n"])
+async def test_the_model_finds_nothing(store: EdgeStore, reply: str) -> None:
+    answer = await rag(store, reply)[0].answer(ASKED)
+    assert (answer.answerable, answer.reason) == (False, "The model found no answer in what it read.")
+    assert (answer.citations, answer.unsupported) == ((), ())
+    assert answer.receipt.read
+
+
+async def test_what_is_not_supported_is_said(store: EdgeStore) -> None:
+    reply = "The battery pack lasts 400 days [1]. Seagulls prefer herring."
+    answer = await rag(store, reply)[0].answer(ASKED)
+    assert [reply[span.start : span.end] for span in answer.unsupported] == ["Seagulls prefer herring."]
+
+
+async def test_a_model_that_goes_round_in_circles_is_stopped(store: EdgeStore) -> None:
+    generator = Closing("The battery pack lasts 400 days. " * 50)
+    engine, _ = rag(store, generator=generator)
+    answer = await engine.answer(ASKED)
+    assert answer.text == "The battery pack lasts 400 days."
+    assert answer.finish_reason == "repetition"
+    assert answer.receipt.warnings == ("The model began to repeat itself; the answer was cut there.",)
+    assert (generator.pieces, generator.closed) == (18, True)
+
+
+async def test_an_answer_that_was_cut_short_warns(store: EdgeStore) -> None:
+    class Short(FakeGenerator):
+        async def stream(
+            self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+        ) -> AsyncGenerator[Delta, None]:
+            yield Delta("The battery", finish_reason="length")
+
+    answer = await rag(store, generator=Short())[0].answer(ASKED)
+    assert (answer.finish_reason, answer.receipt.usage) == ("length", None)
+    assert any("max_answer_tokens" in warning for warning in answer.receipt.warnings)
+
+
+async def test_estimated_tokens_are_no_secret(store: EdgeStore) -> None:
+    receipt = (await rag(store, tokens=Estimate())[0].answer(ASKED)).receipt
+    assert receipt.warnings == ("Token counts are estimates: the model's tokenizer is unknown.",)
+    assert (await rag(store)[0].answer(ASKED)).receipt.warnings == ()
+
+
+class DoubleCounter(FakeCounter):
+    name = "fake-double"
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [2 * tokens for tokens in super().count(texts)]
+
+
+@pytest.mark.parametrize("question", [ASKED, replace(ASKED_LARGE, max_context_tokens=400)])
+async def test_tokens_of_another_tokenizer_are_counted_anew(store: EdgeStore, question: Question) -> None:
+    receipt = (await rag(store, tokens=DoubleCounter())[0].answer(question)).receipt
+    adds_up(receipt)
+    for read in receipt.read:
+        text = "".join(p.text for p in store.open(question.collection).read(read.document_id))
+        assert read.tokens == DoubleCounter().count([text[read.span.start : read.span.end]])[0]
+
+
+class Closing(FakeGenerator):
+    """Says how much of its reply was taken and whether it was closed."""
+
+    pieces = 0
+    closed = False
+
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+    ) -> AsyncGenerator[Delta, None]:
+        try:
+            async with aclosing(
+                super().stream(messages, max_tokens=max_tokens, temperature=temperature)
+            ) as deltas:
+                async for delta in deltas:
+                    self.pieces += 1
+                    yield delta
+        finally:
+            self.closed = True
+
+
+async def test_closing_the_stream_early_ends_the_generation(store: EdgeStore) -> None:
+    generator = Closing("word " * 1000)
+    stream = rag(store, generator=generator)[0].stream(ASKED)
+    assert isinstance(stream, AsyncGenerator)
+    async with aclosing(stream):
+        async for event in stream:
+            if isinstance(event, Piece):
+                break
+    assert (generator.pieces, generator.closed) == (1, True)
+
+
+async def test_cancelling_the_question_ends_the_generation(store: EdgeStore) -> None:
+    class Stalled(Closing):
+        async def stream(
+            self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+        ) -> AsyncGenerator[Delta, None]:
+            try:
+                yield Delta("It ")
+                started.set()
+                await asyncio.sleep(60)
+            finally:
+                self.closed = True
+
+    started = asyncio.Event()
+    generator = Stalled()
+    task = asyncio.create_task(rag(store, generator=generator)[0].answer(ASKED))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert generator.closed
+
+
+async def test_questions_at_the_same_time_do_not_mix(store: EdgeStore) -> None:
+    engine, _ = rag(store)
+    answers = await asyncio.gather(*(engine.answer(replace(ASKED, text=f"Battery {n}?")) for n in range(8)))
+    assert [answer.question for answer in answers] == [f"Battery {n}?" for n in range(8)]
+    assert {answer.text for answer in answers} == {"The battery pack lasts 400 days [1]."}
+
+
+class Changing:
+    """A store, and its one index: between the search and the reading one document is replaced, another removed."""
+
+    def __init__(self, store: EdgeStore) -> None:
+        self._store, self._index = store, store.open("default")
+
+    def open(self, collection: str, create: bool = False) -> Index:
+        return self  # type: ignore[return-value]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._index, name)
+
+    def search(self, text: str, vector: Vectors, limit: int) -> list[Hit]:
+        hits = self._index.search(text, vector, limit)
+        doc, tiles = counted("file:///a.txt", "The battery pack is new.\n")
+        put(self._index, replace(doc, revision="r2"), [replace(tile, revision="r2") for tile in tiles])
+        self._index.remove([document("file:///b.txt").id])
+        return hits
+
+
+@pytest.mark.parametrize("budget", [80, 4000])
+async def test_what_changes_between_the_search_and_the_reading_is_not_read_half(
+    tmp_path: Path, budget: int
+) -> None:
+    made = EdgeStore(tmp_path / "collections", embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
+    index = made.open("default", create=True)
+    for name in "abc":
+        texts = [f"The battery pack number {at} of {name} lasts long.\n" for at in range(20)]
+        put(index, *counted(f"file:///{name}.txt", *texts))
+    engine, _ = rag(made, limits=Limits(context_tokens=budget))
+    engine.store = Changing(made)  # type: ignore[assignment]
+    receipt = (await engine.answer(replace(ASKED, collection="default"))).receipt
+    adds_up(receipt)
+    assert receipt.read
+    visible = {doc.id: doc.characters for doc in index.documents()}
+    assert all(read.span.end <= visible[read.document_id] for read in receipt.read)
+    assert {drop.document_id for drop in receipt.dropped} <= set(visible)
+    made.close()
