@@ -1,10 +1,11 @@
 """From an answer and the blocks that were read to citations that can be checked. Pure.
 
 A sentence of the answer is compared with every window of one to three sentences of a block: the share of its
-content words that the window holds, and whether all its numbers and names occur there, denied in both or in
-neither. ``exact`` needs both, ``partial`` a good share of the words; anything less is ``unsupported``. A model's
-mark ``[n]`` confines the search to block n; a sentence without a mark that holds is searched for in all blocks,
-and says so (``origin``). Words are compared, not meanings: who did what to whom is not seen.
+content words that the window holds, and whether all its names and numbers (with what they count) occur there,
+denied in both or in neither. ``exact`` needs both, ``partial`` a good share of the words; anything less is
+``unsupported``. A model's mark ``[n]`` confines the search to block n; a sentence without a mark that holds is
+searched for in all blocks, and says so (``origin``). Words are compared, not meanings: who did what to whom is
+not seen.
 """
 
 from __future__ import annotations
@@ -239,14 +240,15 @@ def _numbers(
 
 
 def _required(cased: Sequence[str], common: AbstractSet[str]) -> Iterator[str]:
-    """Numbers and identifiers, and words with a capital that is not just the sentence's first letter. The first
-    word counts as a name where the sources never write it small."""
+    """Numbers with what they count, identifiers, and words with a capital that is not just the sentence's first
+    letter. The first word counts as a name where the sources never write it small."""
     for at, word in enumerate(cased):
         stem = _stem(word.lower())
         if word.lower() in _STOP:
             continue
+        measures = at > 0 and cased[at - 1][0].isdigit()  # "15 years" is not supported by "15 days"
         is_identifier = any(c.isdigit() or c == "_" or c.isupper() for c in word[1:]) or not word[0].isalpha()
-        if is_identifier or (word[0].isupper() and (at > 0 or stem not in common)):
+        if measures or is_identifier or (word[0].isupper() and (at > 0 or stem not in common)):
             yield stem
 
 

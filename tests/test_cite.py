@@ -75,6 +75,7 @@ def test_a_supported_sentence_is_tied_to_its_words(reply: str) -> None:
     ("reply", "grade"),
     [
         ("A battery pack lasts 500 days in cold water [1].", "partial"),  # another number
+        ("A battery pack lasts 400 years in cold water [1].", "partial"),  # of something else
         ("A battery pack lasts -400 days in cold water [1].", "partial"),
         ("A battery pack lasts 400% of days in cold water [1].", "partial"),
         ("The Otter battery pack lasts 400 days in cold water [1].", "partial"),  # another name
