@@ -26,6 +26,10 @@ def pack(
     """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever
     is known around them. ``header_tokens`` is what the line above a block of a document costs. ``tokens`` of the
     result never exceed ``budget``."""
+    once: dict[tuple[str, int], Hit] = {}
+    for hit in hits:
+        once.setdefault((hit.document.id, hit.passage.ordinal), hit)
+    hits = list(once.values())
     documents = {hit.document.id: hit.document for hit in hits}
     shelf = _Shelf(texts, header_tokens)
     # Of a small budget the best hit alone may take more than the share; without this, less relevant ones would.
@@ -127,16 +131,16 @@ def _blocks(documents: Mapping[str, Document], runs: Mapping[str, list[list[Pass
 
 
 def _drops(hits: Sequence[Hit], shelf: _Shelf) -> tuple[Drop, ...]:
-    left: dict[str, dict[int, Hit]] = {}
+    left: dict[str, list[Hit]] = {}
     for hit in hits:
         if hit.passage.ordinal not in shelf.taken.get(hit.document.id, ()):
-            left.setdefault(hit.document.id, {})[hit.passage.ordinal] = hit
+            left.setdefault(hit.document.id, []).append(hit)
     return tuple(
         Drop(
             document_id=document_id,
-            title=next(iter(group.values())).document.title,
-            ordinals=tuple(sorted(group)),
-            tokens=sum(hit.passage.tokens for hit in group.values()),
+            title=group[0].document.title,
+            ordinals=tuple(sorted(hit.passage.ordinal for hit in group)),
+            tokens=sum(hit.passage.tokens for hit in group),
             reason="over the token budget",
         )
         for document_id, group in left.items()
