@@ -21,7 +21,8 @@ COPY locks/app.lock locks/
 RUN pip install --no-deps -r locks/app.lock \
  && pip install --constraint locks/app.lock "$(sed -n 's/^# \(torch==.*\)/\1/p' locks/app.lock)" ${TORCH_PIP_ARGS}
 
-COPY pyproject.toml README.md LICENSE openbook.py ./
+COPY pyproject.toml README.md LICENSE ./
+COPY openbook openbook
 COPY rag rag
 COPY ingest ingest
 COPY api api

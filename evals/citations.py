@@ -46,7 +46,11 @@ def _problem(citation: Citation, parsed: Parsed) -> str:
     span = citation.span
     found = parsed.text[span.start : span.end]
     if found != citation.quote:
-        elsewhere = "it stands elsewhere in the source" if citation.quote in parsed.text else "it is not in the source"
+        elsewhere = (
+            "it stands elsewhere in the source"
+            if citation.quote in parsed.text
+            else "it is not in the source"
+        )
         return f"the source has {found[:60]!r} at {span.start}-{span.end}; {elsewhere}"
     place = _place(parsed, span.start, span.end)
     return "" if place == citation.place else f"it is at {place}, not at {citation.place}"

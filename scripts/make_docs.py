@@ -1,7 +1,7 @@
 """Write what the code knows into the documentation: settings and --help texts, between their markers.
 
-    .venv/bin/python scripts/make_docs.py           rewrites the files
-    .venv/bin/python scripts/make_docs.py --check   exit code 1 if one would change (a test runs this)
+.venv/bin/python scripts/make_docs.py           rewrites the files
+.venv/bin/python scripts/make_docs.py --check   exit code 1 if one would change (a test runs this)
 """
 
 from __future__ import annotations

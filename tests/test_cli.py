@@ -18,7 +18,7 @@ import pytest
 import api.cli
 import api.doctor
 import ingest.cli
-import openbook
+import openbook.cli
 from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
 from fakes import FakeGenerator
 from rag import errors as e
@@ -73,7 +73,7 @@ def run(
         monkeypatch.setattr(sys, "argv", ["openbook", *arguments])
         code: int | str | None = None
         try:
-            openbook.main()
+            openbook.cli.main()
         except SystemExit as stopped:
             code = stopped.code
         captured = capsys.readouterr()
@@ -484,9 +484,9 @@ def test_what_takes_seconds_to_import_is_not_imported_by(arguments: list[str], t
         store = fake_store(tmp_path)
         store.close()
     code = (
-        "import sys, openbook\n"
+        "import sys, openbook.cli\n"
         f"sys.argv = ['openbook', *{arguments!r}]\n"
-        "try:\n    openbook.main()\n"
+        "try:\n    openbook.cli.main()\n"
         "except SystemExit:\n    pass\n"
         f"sys.stderr.write(repr(sorted(set({HEAVY!r}) & set(sys.modules))))\n"
     )

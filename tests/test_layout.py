@@ -25,7 +25,8 @@ def test_each_name_is_ours_from_a_foreign_folder(name: str, tmp_path: Path) -> N
         text=True,
         check=True,
     )
-    assert Path(found.stdout.strip()).is_relative_to(ROOT)
+    # The repository's own file: not a copy that an edit would leave behind.
+    assert Path(found.stdout.strip()) == ROOT / name / "__init__.py"
 
 
 def test_tests_are_flat_and_no_package() -> None:
@@ -40,7 +41,7 @@ def test_files_stay_small() -> None:
     """A file that has grown past this wants to be two."""
     long = {
         str(path.relative_to(ROOT)): lines
-        for name in NAMES[1:]
+        for name in NAMES
         for path in (ROOT / name).rglob("*.py")
         if (lines := len(path.read_text().splitlines())) > 350
     }

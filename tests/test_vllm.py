@@ -29,12 +29,14 @@ QUESTION, EXPECTED = "How much money did the committee approve for the year?", "
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBOOK_")}
-    running = Service(tmp_path_factory.mktemp("vllm"), environment).start().wait_ready()
-    samples = Path(__file__).resolve().parent.parent / "samples"
-    report = running.json("ingest", str(samples), "-c", "samples")
-    assert {result["status"] for result in report["files"]} == {"added"}
-    yield running
-    running.stop()
+    running = Service(tmp_path_factory.mktemp("vllm"), environment).start()
+    try:
+        samples = Path(__file__).resolve().parent.parent / "samples"
+        report = running.wait_ready().json("ingest", str(samples), "-c", "samples")
+        assert {result["status"] for result in report["files"]} == {"added"}
+        yield running
+    finally:
+        running.stop()
 
 
 def check_answer(data: Any, samples: Path) -> Answer:

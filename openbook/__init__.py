@@ -1,0 +1,1 @@
+"""The `openbook` command; the engine is in rag, its parts in ingest, api and evals."""

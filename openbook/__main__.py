@@ -1,0 +1,5 @@
+"""python -m openbook"""
+
+from openbook.cli import main
+
+main()

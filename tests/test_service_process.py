@@ -1,0 +1,397 @@
+"""The console script as a process of its own: one owner, one result with and without a service, every way to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import qdrant_edge as qe
+from httpx_sse import connect_sse
+
+from rag import owner
+from service import OPENBOOK, Service, free_port
+from stub_llm import StubLlm, stub_llm
+
+pytestmark = pytest.mark.process
+
+REPLY = "The pump of station 3 is checked every 3 weeks [1]."
+QUESTION = "How often is the pump of station 3 checked?"
+
+
+def corpus(folder: Path, version: str, files: int = 8) -> Path:
+    """Files of several passages each; another version differs in every second file."""
+    folder.mkdir(exist_ok=True)
+    for i in range(files):
+        edition = version if i % 2 else "every version"
+        lines = [f"Sentence {j} about pump {i} and valve {j * i} of {edition}.\n" for j in range(60)]
+        lines[7] = f"The pump of station {i} is checked every {i} weeks.\n\n"
+        (folder / f"station-{i}.md").write_text(f"# Station {i}\n\n" + "".join(lines))
+    return folder
+
+
+def environment(llm_url: str) -> dict[str, str]:
+    return dict(os.environ) | {"OPENBOOK_LLM_URL": llm_url, "OPENBOOK_TOKENIZER": "", "OMP_NUM_THREADS": "2"}
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[StubLlm]:
+    with stub_llm(REPLY) as server:
+        yield server
+
+
+@pytest.fixture
+def make(llm: StubLlm, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    made: list[Service] = []
+
+    def service(name: str = "own", url: str = llm.url) -> Service:
+        (tmp_path / name).mkdir(exist_ok=True)
+        made.append(Service(tmp_path / name, environment(url)))
+        return made[-1]
+
+    yield service
+    for running in made:
+        if running.process and running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+
+
+def until(what: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def serving(service: Service) -> Service:
+    """Up, though not all that it needs may be."""
+    service.start()
+
+    def up() -> bool:
+        assert service.process
+        assert service.process.poll() is None, service.log.read_text()
+        record = owner.find(service.data)
+        return record is not None and record.url is not None
+
+    until(up)
+    return service
+
+
+# --- one owner, one port ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_owner_and_a_taken_port_are_told_and_a_signal_stops_in_order(
+    make: Callable[..., Service], tmp_path: Path, number: signal.Signals
+) -> None:
+    first = serving(make())
+    assert first.process
+    again = first.run("serve", "--port", str(free_port()), check=False)
+    assert again.returncode == 3
+    assert f"in use by process {first.process.pid} (openbook serve)" in again.stderr
+    assert f"kill {first.process.pid}" in again.stderr
+
+    other = make("other")
+    taken = other.run("serve", "--port", str(first.port), check=False)
+    assert taken.returncode == 3
+    assert f"Port {first.port} on 127.0.0.1 is taken" in taken.stderr
+    assert "--port" in taken.stderr
+    assert not (other.data / "owner.json").exists()
+
+    assert httpx.get(f"{first.url}/healthz").status_code == 200
+    assert first.stop(number) == 0
+    assert not (first.data / "owner.json").exists()
+    log = first.log.read_text() + again.stderr + taken.stderr
+    assert "Traceback" not in log
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", first.port))  # it is free again
+
+
+def test_an_address_that_is_not_ours_is_told(make: Callable[..., Service]) -> None:
+    for host in ("203.0.113.7", "no-such-host.invalid"):
+        ran = make().run("serve", "--host", host, check=False)
+        assert ran.returncode == 2
+        assert host in ran.stderr
+        assert "OPENBOOK_HOST" in ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.models
+def test_a_second_ingest_names_the_first(make: Callable[..., Service], tmp_path: Path) -> None:
+    house = make()
+    files = corpus(tmp_path / "files", "v1", 1)
+    first = subprocess.Popen(
+        [OPENBOOK, "ingest", str(files)],
+        env=house.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until((house.data / "owner.json").exists)
+    for command in (["ingest", str(files)], ["serve"], ["documents"]):
+        second = house.run(*command, check=False)
+        assert second.returncode == 3, command
+        assert f"in use by process {first.pid} (openbook ingest)" in second.stderr
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 0, err
+    assert b"default: 1 added" in out
+    assert not (house.data / "owner.json").exists()
+
+
+def test_an_interrupted_command_leaves_nothing_and_no_traceback(
+    make: Callable[..., Service], tmp_path: Path
+) -> None:
+    house = make()
+    files = corpus(tmp_path / "files", "v1", 1)
+    running = subprocess.Popen(
+        [OPENBOOK, "ingest", str(files)], env=house.environment, stderr=subprocess.PIPE
+    )
+    until((house.data / "owner.json").exists)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, b"Traceback" in err) == (130, False), err.decode()
+    assert not (house.data / "owner.json").exists()
+
+
+# --- a model that is away -------------------------------------------------------------------------------------
+
+
+@pytest.mark.models
+def test_without_a_model_asking_fails_and_the_rest_works(
+    make: Callable[..., Service], tmp_path: Path
+) -> None:
+    service = serving(make(url=f"http://127.0.0.1:{free_port()}/v1"))
+    report = service.json("ingest", str(corpus(tmp_path / "files", "v1", 4)))
+    assert [file["status"] for file in report["files"]] == ["added"] * 4
+    assert service.json("search", QUESTION)["hits"]
+    asked = service.run("ask", QUESTION, "--json", check=False)
+    assert (asked.returncode, asked.stdout) == (3, "")
+    assert "cannot be reached" in asked.stderr
+    assert "OPENBOOK_LLM_URL" in asked.stderr
+    reply = httpx.post(f"{service.url}/v1/answer", json={"question": QUESTION})
+    assert (reply.status_code, reply.json()["code"]) == (503, "ModelUnavailable")
+    ready = httpx.get(f"{service.url}/readyz")
+    assert ready.status_code == 503
+    assert [name for name, check in ready.json()["checks"].items() if not check["ok"]] == ["model"]
+    waited = service.run("status", "--wait", "--timeout", "1", check=False)
+    assert waited.returncode == 3
+    assert "model:" in waited.stderr
+    assert service.run("documents").returncode == 0
+    assert service.stop() == 0
+    assert "Traceback" not in service.log.read_text()
+
+    alone = service.run("ask", QUESTION, check=False)
+    assert alone.returncode == 3
+    assert alone.stderr == asked.stderr
+
+
+# --- the same result with and without a service ---------------------------------------------------------------
+
+
+def comparable(value: Any) -> Any:
+    """Without what differs from run to run: times, and how long things took."""
+    if isinstance(value, dict):
+        return {k: comparable(v) for k, v in value.items() if k not in ("seconds", "ingested_at")}
+    return [comparable(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.models
+def test_the_command_line_finds_the_same_with_and_without_a_service(
+    make: Callable[..., Service], tmp_path: Path, llm: StubLlm
+) -> None:
+    files = corpus(tmp_path / "files", "v1")
+    (files / "empty.txt").write_text("")
+    (files / "broken.pdf").write_bytes(b"not a PDF")
+    reading: list[tuple[str, ...]] = [
+        ("ask", QUESTION),
+        ("search", "valve 12", "--limit", "7"),
+        ("documents",),
+        ("documents", "-c", "nope"),
+        ("ask", "x" * 100_000),
+        ("rm", "nope"),
+        ("ingest", str(tmp_path / "nope")),
+        ("ingest", str(files)),  # all of it is unchanged or fails as before
+    ]
+    writing: list[tuple[str, ...]] = [
+        ("ingest", str(files)),
+        ("rm", str(files / "station-5.md")),
+        ("documents",),
+        ("rm", "--all"),
+    ]
+    service, alone = serving(make("service")), make("alone")
+    done = {command: outcome(service, *command) for command in writing[:1] + reading}
+    assert service.stop() == 0
+    for command in reading:  # the same folder
+        assert outcome(service, *command) == done[command], command
+    serving(service)
+    for command in writing:  # another folder
+        assert outcome(service, *command) == outcome(alone, *command) or command[0] == "ingest"
+        if command[0] == "ingest":
+            assert comparable(service.json("documents")) == comparable(alone.json("documents"))
+    assert service.stop() == 0
+
+
+def outcome(service: Service, *command: str) -> tuple[int, Any, str]:
+    ran = service.run(*command, "--json", check=False)
+    assert bool(ran.stdout) != bool(ran.stderr), command
+    return ran.returncode, comparable(json.loads(ran.stdout)) if ran.stdout else None, ran.stderr
+
+
+# --- being stopped while something goes on ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def asking(llm: StubLlm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that has read the files; stopped by the last test that uses it."""
+    folder = tmp_path_factory.mktemp("asking")
+    service = serving(Service(folder, environment(llm.url)))
+    service.run("ingest", str(corpus(folder / "files", "v1", 4)))
+    service.wait_ready(120)
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture
+def hanging(llm: StubLlm) -> Iterator[StubLlm]:
+    llm.go_on.clear()
+    llm.talking.clear()
+    llm.gone.clear()
+    yield llm
+    llm.go_on.set()
+
+
+@pytest.mark.models
+def test_an_interrupted_question_ends_at_once_here_and_on_the_model_server(
+    asking: Service, hanging: StubLlm
+) -> None:
+    running = subprocess.Popen(
+        [OPENBOOK, "ask", QUESTION], env=asking.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert hanging.talking.wait(60)
+    time.sleep(0.3)
+    began = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=10)
+    assert time.monotonic() - began < 3
+    assert (running.returncode, b"Traceback" in err) == (130, False), err.decode()
+    assert out.startswith(b"The")
+    assert hanging.gone.wait(5), "the model went on for nobody"
+
+
+@pytest.mark.models
+def test_a_model_that_dies_in_an_answer(asking: Service, llm: StubLlm) -> None:
+    llm.cut = True
+    try:
+        asked = asking.run("ask", QUESTION, check=False)
+    finally:
+        llm.cut = False
+    assert asked.returncode == 3
+    assert "ended its answer in the middle" in asked.stderr
+    assert asking.run("ask", QUESTION).stdout.startswith(REPLY)
+
+
+@pytest.mark.models
+def test_a_service_that_is_stopped_in_an_answer_says_so(asking: Service, hanging: StubLlm) -> None:
+    running = subprocess.Popen(
+        [OPENBOOK, "ask", QUESTION, "--json"],
+        env=asking.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert hanging.talking.wait(60)
+    began = time.monotonic()
+    assert asking.stop() == 0
+    assert time.monotonic() - began < 10
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out) == (3, "")
+    assert "the openbook service at" in err.lower()
+    assert "Traceback" not in err
+    assert "Traceback" not in asking.log.read_text()
+    assert not (asking.data / "owner.json").exists()
+
+
+# --- kill -9 in the middle of an ingest -------------------------------------------------------------------------
+
+
+def points(data: Path, collection: str = "default") -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """All that is stored, whether it can be seen or not: payload and vectors by id."""
+    shard = qe.EdgeShard.load(str(data / "collections" / collection))
+    try:
+        records, _ = shard.scroll(qe.ScrollRequest(limit=100_000, with_payload=True, with_vector=True))
+        found = {}
+        for record in records:
+            payload = {
+                key: value for key, value in dict(record.payload or {}).items() if key != "ingested_at"
+            }
+            vector: Any = record.vector or {}
+            found[str(record.id)] = (json.loads(json.dumps(payload)), dict(vector))
+        return found
+    finally:
+        shard.close()
+
+
+def killed_ingesting(service: Service, files: Path, events: int, delay_s: float) -> int:
+    """Starts the service, lets it ingest up to an event and a moment more, and kills it; the events that came."""
+    serving(service)
+    record = owner.find(service.data)
+    assert record
+    seen = 0
+    headers = {"Authorization": f"Bearer {record.token}"}
+    try:
+        with (
+            httpx.Client(timeout=120, headers=headers) as client,
+            connect_sse(client, "POST", f"{service.url}/v1/ingest", json={"paths": [str(files)]}) as source,
+        ):
+            for _ in source.iter_sse():
+                seen += 1
+                if seen == events:
+                    time.sleep(delay_s)
+                    break
+    finally:
+        assert service.stop(signal.SIGKILL) == -signal.SIGKILL
+    return seen
+
+
+@pytest.mark.models
+def test_killed_in_the_middle_of_an_ingest_and_run_again_it_is_as_if_nothing_had_happened(
+    make: Callable[..., Service], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    files = corpus(tmp_path / "files", "v1")
+    whole, cut = make("whole"), make("cut")
+    seed = int(os.environ.get("OPENBOOK_TEST_SEED", random.randrange(10**6)))
+    record_property("seed", seed)
+    moments = random.Random(seed)
+    kills = []
+    for version in ("v1", "v2", "v2", "v2"):  # half of the second version's files replace what may be there
+        corpus(files, version)
+        event, delay_s = moments.randint(2, 16), moments.uniform(0, 0.2)
+        kills.append((killed_ingesting(cut, files, event, delay_s), round(delay_s, 3)))
+    assert (cut.data / "owner.json").exists()  # nobody was there to remove it
+
+    report = cut.run("ingest", str(files), "--json")
+    assert json.loads(report.stdout)["files"], report.stderr
+    again = cut.json("ingest", str(files))
+    assert (again["parsed"], again["embedded"]) == (0, 0)
+    whole.run("ingest", str(files))
+    a, b = points(cut.data), points(whole.data)
+    hint = f"seed {seed}, killed after {kills} events"
+    assert a.keys() == b.keys(), hint
+    assert {key: payload for key, (payload, _) in a.items()} == {
+        key: payload for key, (payload, _) in b.items()
+    }, hint
+    for key, (_, vectors) in a.items():
+        assert vectors.keys() == b[key][1].keys()
+        for name in vectors.keys() & {"dense"}:
+            # The same text in another batch may differ in the last bits.
+            assert vectors[name] == pytest.approx(b[key][1][name], abs=1e-5), hint
+    assert comparable(cut.json("documents")) == comparable(whole.json("documents"))
