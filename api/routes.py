@@ -84,7 +84,7 @@ async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any
     )
     if not body.stream:
         return await _while_wanted(request, engine.rag.answer(question))
-    stream = cast(AsyncGenerator[Event, None], engine.rag.stream(question))
+    stream = engine.rag.stream(question)
     first = await anext(stream)  # what fails before it has its own HTTP status
     return EventSourceResponse(_answer_events(first, stream))
 

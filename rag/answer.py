@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -106,12 +106,13 @@ class Rag:
 
     async def answer(self, question: Question) -> Answer:
         """The last event of ``stream``."""
-        async for event in self.stream(question):
-            if isinstance(event, Answer):
-                return event
+        async with aclosing(self.stream(question)) as events:
+            async for event in events:
+                if isinstance(event, Answer):
+                    return event
         raise AssertionError("a stream ends with an answer")
 
-    async def stream(self, question: Question) -> AsyncIterator[Event]:
+    async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
         """A Reading, Pieces, then the Answer. Raises RagErrors, also between events."""
         stages = Stages()
         self.check(question.text)
@@ -119,7 +120,7 @@ class Rag:
         hits = await asyncio.to_thread(self._retrieve, index, question.text, stages)
         model = await self.generator.model()
         reserve = question.max_answer_tokens or self.limits.answer_tokens or min(1024, model.window // 8)
-        budget = self._budget(question, model.window, reserve)
+        budget = await asyncio.to_thread(self._budget, question, model.window, reserve)
         with stages("pack"):
             context = await asyncio.to_thread(self._pack, index, hits, budget)
         receipt = await asyncio.to_thread(self._receipt, index, question, hits, context, model.name)
@@ -145,11 +146,13 @@ class Rag:
         return await asyncio.to_thread(self._retrieve, index, text, Stages(), limit)
 
     def check(self, text: str) -> None:
-        """Raises BadRequest for an empty question, QuestionTooLong for a long one."""
+        """Raises BadRequest for a question that is empty or no text, QuestionTooLong for a long one."""
         if not text.strip():
             raise BadRequest("The question is empty.", "Ask something.")
         if len(text) > self.limits.question_characters:
             raise QuestionTooLong.of(len(text), self.limits.question_characters)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise BadRequest("The question holds half a character (a lone surrogate).", "Send valid UTF-8.")
 
     def _retrieve(self, index: Index, text: str, stages: Stages, limit: int | None = None) -> list[Hit]:
         with stages("embed"):
@@ -158,7 +161,7 @@ class Rag:
             return index.search(text, vector, limit or self.limits.search)
 
     def _budget(self, question: Question, window: int, reserve: int) -> int:
-        """Tokens for documents: the least of what was asked for, what is set and what the window leaves."""
+        """Tokens for documents: what was asked for, else what is set, and never more than the window leaves."""
         fixed = sum(self.tokens.count([prompt.SYSTEM, question.text])) + TEMPLATE_TOKENS
         room = window - reserve - fixed
         if room <= 0:
@@ -186,7 +189,7 @@ class Rag:
             for hit in hits
             if (passage := known.get((hit.document.id, hit.passage.ordinal)))
         ]
-        return pack(current, texts, budget, self._header_tokens(list(documents.values())))
+        return pack(current, texts, budget, self._header_tokens(list(documents.values()), texts))
 
     def _around(self, index: Index, document: Document, hits: Sequence[Hit]) -> list[Passage]:
         """A document's passages within REACH of its hits; nothing where it has been replaced meanwhile."""
@@ -207,7 +210,7 @@ class Rag:
         if sum(document.tokens for document in documents) > 2 * budget:  # by whichever tokenizer: cannot fit
             return None
         texts = {document.id: self._counted(document, index.read(document.id)) for document in documents}
-        return pack_whole(documents, texts, budget, self._header_tokens(documents))
+        return pack_whole(documents, texts, budget, self._header_tokens(documents, texts))
 
     def _counted(self, document: Document, passages: list[Passage]) -> list[Passage]:
         """Passages with token counts of the model that is served now."""
@@ -216,8 +219,11 @@ class Rag:
         counts = self.tokens.count([passage.text for passage in passages])
         return [replace(passage, tokens=count) for passage, count in zip(passages, counts, strict=True)]
 
-    def _header_tokens(self, documents: Sequence[Document]) -> dict[str, int]:
-        counts = self.tokens.count([prompt.widest_heading(document) for document in documents])
+    def _header_tokens(
+        self, documents: Sequence[Document], texts: Mapping[str, Sequence[Passage]]
+    ) -> dict[str, int]:
+        headings = [prompt.widest_heading(document, texts[document.id]) for document in documents]
+        counts = self.tokens.count(headings)
         return {document.id: count for document, count in zip(documents, counts, strict=True)}
 
     async def _generate(
