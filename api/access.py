@@ -10,6 +10,7 @@ import uuid
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
@@ -53,6 +54,26 @@ class AccessLog:
             # Probes come every few seconds and say nothing.
             level = logging.DEBUG if scope["path"] in ("/healthz", "/readyz") else logging.INFO
             log.log(level, "%s", json.dumps(line))
+
+
+class SmallBodiesOnly:
+    """ASGI middleware: a body is read into memory before it is looked at, so its size is bounded."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app, self._limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise HTTPException(413, f"The body is over {self._limit:,} bytes.")
+            return message
+
+        await self._app(scope, counted, send)
 
 
 class OwnNamesOnly:

@@ -12,11 +12,13 @@ from typing import Any, TypedDict
 from fastapi import FastAPI
 
 from api import problems, routes
-from api.access import AccessLog, OwnNamesOnly, is_loopback
+from api.access import AccessLog, OwnNamesOnly, SmallBodiesOnly, is_loopback
 from api.schemas import Problem
 from rag.compose import Engine
 
 log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1 << 20  # a question, or a list of paths
 
 OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
@@ -64,6 +66,7 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
     )
     app.include_router(routes.router)
     problems.install(app)
+    app.add_middleware(SmallBodiesOnly, limit=MAX_BODY_BYTES)
     if is_loopback(host):  # elsewhere the machine's names are not known
         app.add_middleware(OwnNamesOnly, host=host)
     app.add_middleware(AccessLog)

@@ -32,7 +32,7 @@ from api.schemas import (
 )
 from ingest import catalog
 from ingest.pipeline import Ingestion, check_there, stepwise
-from ingest.report import FileResult, Found, Progress, Report
+from ingest.report import FileResult, Found, Progress, Report, Waiting
 from rag import wire
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine
@@ -169,6 +169,8 @@ async def _ingest_events(
         Found: "found", Progress: "progress", FileResult: "file", Report: "report"
     }  # fmt: skip
     # One writer at a time: two would fight for the processor and could meet on a document.
+    if writing.locked():
+        yield _event("waiting", Waiting())
     async with writing, aclosing(_reported(names, _steps(ingestion, paths))) as messages:
         async for message in messages:
             yield message

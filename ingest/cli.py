@@ -16,14 +16,18 @@ from rich.table import Table
 from ingest import catalog
 from ingest.catalog import Listing, Removal
 from ingest.pipeline import Event, Ingestion, check_there, stepwise
-from ingest.report import FileResult, Found, Report
+from ingest.report import FileResult, Found, Report, Waiting
 from ingest.report import Progress as Step
 from rag.compose import open_rag
 from rag.remote import find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import CollectionOption, JsonOption, err, literal, out, print_json
 
-EVENTS: dict[str, type[Any]] = {"found": Found, "progress": Step, "file": FileResult, "report": Report}
+EVENTS: dict[str, type[Any]] = {
+    "waiting": Waiting, "found": Found, "progress": Step, "file": FileResult, "report": Report
+}  # fmt: skip
+
+Show = Callable[[Event | Waiting], None]
 
 PathsArgument = Annotated[list[Path], typer.Argument(help="Files and folders to read.", show_default=False)]
 
@@ -44,7 +48,7 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _run(settings: Settings, paths: Sequence[Path], collection: str, show: Callable[[Event], None]) -> Report:
+def _run(settings: Settings, paths: Sequence[Path], collection: str, show: Show) -> Report:
     service = find_service(settings.data_dir)
     if service is None:
         return asyncio.run(_local_run(settings, paths, collection, show))
@@ -55,9 +59,7 @@ def _run(settings: Settings, paths: Sequence[Path], collection: str, show: Calla
     return event
 
 
-async def _local_run(
-    settings: Settings, paths: Sequence[Path], collection: str, show: Callable[[Event], None]
-) -> Report:
+async def _local_run(settings: Settings, paths: Sequence[Path], collection: str, show: Show) -> Report:
     async with open_rag(settings, "openbook ingest") as engine:
         rag = engine.rag
         ingestion = Ingestion(rag.store, rag.embedder, rag.tokens, collection)
@@ -131,7 +133,7 @@ async def _local_rm(settings: Settings, collection: str, names: Sequence[str], e
 
 
 @contextmanager
-def _progress_bar(*, enabled: bool) -> Iterator[Callable[[Event], None]]:
+def _progress_bar(*, enabled: bool) -> Iterator[Show]:
     """Yields what takes each event: a bar over files, with the file at hand and what is being done with it."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -145,9 +147,11 @@ def _progress_bar(*, enabled: bool) -> Iterator[Callable[[Event], None]]:
     )
     task = bar.add_task("looking for files", total=None)
 
-    def show(event: Event) -> None:
-        if isinstance(event, Found):
-            bar.update(task, total=event.files)
+    def show(event: Event | Waiting) -> None:
+        if isinstance(event, Waiting):
+            bar.update(task, description=f"waiting: {literal(event.reason)}")
+        elif isinstance(event, Found):
+            bar.update(task, total=event.files, description="looking at files")
         elif isinstance(event, Step):
             share = f" {event.passages_done}/{event.passages} passages" if event.passages else ""
             bar.update(task, description=f"{event.stage} {literal(event.name)}{share}")

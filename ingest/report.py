@@ -26,6 +26,13 @@ class FileResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Another run writes; this one begins when that ends. Only where several can be asked for: the service."""
+
+    reason: str = "another ingest or removal is at work"
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The first event of a run: how many files there are to look at, and their bytes."""
 

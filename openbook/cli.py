@@ -11,13 +11,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 import api.cli
 import evals.cli
 import ingest.cli
 from rag.errors import RagError
-from rag.terminal import exit_code, print_error
+from rag.terminal import exit_code, out, print_error
 
 app = typer.Typer(
     name="openbook",
@@ -26,6 +29,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"openbook {version('openbook')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    pass
+
+
 for command in (
     api.cli.serve,
     ingest.cli.ingest,

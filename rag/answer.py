@@ -210,6 +210,10 @@ class Rag:
         if sum(document.tokens for document in documents) > 2 * budget:  # by whichever tokenizer: cannot fit
             return None
         texts = {document.id: self._counted(document, index.read(document.id)) for document in documents}
+        for document in documents:  # one that has been replaced or removed meanwhile is not read whole
+            of_it = [p for p in texts[document.id] if p.revision == document.revision]
+            if len(of_it) != document.passages:
+                return None
         return pack_whole(documents, texts, budget, self._header_tokens(documents, texts))
 
     def _counted(self, document: Document, passages: list[Passage]) -> list[Passage]:

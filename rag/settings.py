@@ -6,14 +6,17 @@ import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, HttpUrl, ValidationError, field_validator
+from pydantic import Field, HttpUrl, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rag.errors import BadSetting
 
 PREFIX = "OPENBOOK_"
+
+# A key that was read from a file often ends in a line feed, which no header may hold.
+Secret = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
 def default_data_dir() -> Path:
@@ -43,7 +46,7 @@ class Settings(BaseSettings):
     qdrant_url: HttpUrl | None = Field(
         None, description="A Qdrant server; without it Qdrant runs in process."
     )
-    qdrant_api_key: str | None = Field(None, description="The Qdrant server's API key.")
+    qdrant_api_key: Secret | None = Field(None, description="The Qdrant server's API key.")
 
     embedder: str | None = Field(
         None, description="Folder or hub name of a sentence-transformers model; by default all-MiniLM-L6-v2."
@@ -53,7 +56,7 @@ class Settings(BaseSettings):
         None, description="An OpenAI-compatible server (…/v1); without it openbook starts vLLM."
     )
     llm_model: str | None = Field(None, description="The model to ask for; by default the server's first.")
-    llm_api_key: str | None = Field(None, description="The model server's API key.")
+    llm_api_key: Secret | None = Field(None, description="The model server's API key.")
     llm_timeout_s: float = Field(600.0, gt=0, description="Longest wait for the next piece of an answer.")
     llm_window: int = Field(
         32768, ge=512, description="The model's window in tokens, where the server does not tell it."

@@ -17,15 +17,16 @@ lint() {
 }
 
 tests() {
-  echo "\$ pytest -m \"$1\""
-  .venv/bin/python -m pytest -m "$1"
+  echo "\$ pytest -m \"$1\" ${*:2}"
+  .venv/bin/python -m pytest -m "$@"
 }
 
 lane() {
   case $1 in
     lint) lint ;;
-    unit) tests "not process and not models and not offline and not vllm" ;;
-    process | models | offline | vllm) tests "$1" ;;
+    unit) tests "not process and not models and not offline and not vllm" -n auto --maxprocesses 4 --dist loadfile ;;
+    process) tests "process and not models" ;;
+    models | offline | vllm) tests "$1" ;;
     *) echo "There is no lane $1; there are: lint unit process models offline vllm" >&2 && return 2 ;;
   esac
 }

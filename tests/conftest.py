@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# HYPOTHESIS_PROFILE=thorough looks further than every run can.
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKED = ("process", "models", "offline", "vllm")
@@ -16,6 +23,9 @@ MEMORY = Path("/dev/shm")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What a shell starts in the background is deaf to Ctrl-C, and so would be what the tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # An index flushes to disk at every step; in memory the unit lane does not wait for the disk.
     if config.option.basetemp is None and os.access(MEMORY, os.W_OK):
         config.option.basetemp = str(MEMORY / f"openbook-tests-{os.getpid()}")

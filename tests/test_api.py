@@ -208,6 +208,24 @@ async def test_questions_that_are_none(client: httpx.AsyncClient, stream: bool) 
     problem(await client.post("/v1/search", json={"query": "x" * 100_000}), 413, "QuestionTooLong")
 
 
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_that_would_fill_the_memory_is_not_read(
+    client: httpx.AsyncClient, declared: bool
+) -> None:
+    taken = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield b"x" * 100_000
+
+    content: Any = b"x" * 10_000_000 if declared else endless()
+    told = problem(await client.post("/v1/answer", content=content), 413, "BadRequest")
+    assert "over 1,048,576 bytes" in told["detail"]
+    assert taken < 100
+
+
 BAD_BODIES: list[tuple[bytes, str]] = [
     (b"{}", "question: Field required"),
     (b"", "the body: Field required"),
@@ -528,7 +546,9 @@ async def test_one_writer_at_a_time_and_the_second_sees_what_the_first_did(
     # Reading goes on meanwhile.
     assert (await client.post("/v1/search", json={"query": "battery"})).status_code == 200
     gate.opened.set()
-    reports = [json.loads((await run)[-1].data) for run in runs]
+    streams = [await run for run in runs]
+    assert sorted(stream[0].event for stream in streams) == ["found", "waiting"]
+    reports = [json.loads(stream[-1].data) for stream in streams]
     assert gate.most == 1
     # Neither had found the collection when it was asked for; the second one waited and then did.
     assert sorted(report["files"][0]["status"] for report in reports) == ["added", "unchanged"]

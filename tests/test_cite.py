@@ -243,7 +243,7 @@ REPLY = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(TEXT, min_size=1, max_size=4), st.lists(TEXT, min_size=1, max_size=4), REPLY, st.integers(0, 3)
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
@@ -59,7 +59,6 @@ def where(hit: Hit) -> tuple[str, int]:
     return hit.document.id, hit.passage.ordinal
 
 
-@settings(deadline=None, max_examples=25)
 @given(corpora(), st.integers(0, 400))
 def test_what_holds_of_every_context(made: Corpus, budget: int) -> None:
     context = made.pack(budget)
@@ -98,7 +97,6 @@ def test_what_holds_of_every_context(made: Corpus, budget: int) -> None:
     )
 
 
-@settings(deadline=None, max_examples=25)
 @given(corpora(), st.integers(0, 400))
 def test_packing_again_gives_the_same(made: Corpus, budget: int) -> None:
     assert made.pack(budget) == made.pack(budget)
@@ -106,7 +104,6 @@ def test_packing_again_gives_the_same(made: Corpus, budget: int) -> None:
     assert made.pack(budget, twice) == made.pack(budget), "a hit that comes twice counts once"
 
 
-@settings(deadline=None, max_examples=25)
 @given(corpora(), st.randoms(use_true_random=False), st.integers(0, 400))
 def test_the_order_of_blocks_does_not_depend_on_that_of_hits(
     made: Corpus, random: object, budget: int
@@ -119,7 +116,6 @@ def test_the_order_of_blocks_does_not_depend_on_that_of_hits(
     assert made.pack(10_000).blocks == made.pack(10_000, shuffled).blocks
 
 
-@settings(deadline=None, max_examples=25)
 @given(corpora(), st.integers(0, 200))
 def test_the_best_hit_is_read_whenever_it_fits(made: Corpus, budget: int) -> None:
     """So more budget never reads less of it."""
@@ -183,7 +179,6 @@ def test_nothing_fits() -> None:
         assert [drop.reason for drop in context.drops] == ["over the token budget"]
 
 
-@settings(deadline=None, max_examples=25)
 @given(corpora(), st.integers(0, 400))
 def test_a_corpus_is_read_whole_or_not_at_all(made: Corpus, budget: int) -> None:
     needed = sum(p.tokens for tiles in made.texts.values() for p in tiles) + sum(made.header.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.parse import INSTEAD, PARSERS, parse
@@ -121,7 +121,6 @@ def test_a_pdf_without_text_layer() -> None:
     assert "OCR" in error.hint
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["heron-h2-manual.pdf", "surge-runbook.md"]), st.data())
 def test_damage_is_a_source_error_or_harmless(name: str, data: st.DataObject) -> None:
     content = bytearray((SAMPLES / name).read_bytes())
@@ -185,7 +184,6 @@ def test_line_ends_become_one_kind() -> None:
     assert parse(b"a\r\nb\rc\n", "a.txt", "text/plain").text == "a\nb\nc\n"
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"])))
 def test_plain_text_is_kept_character_for_character(text: str) -> None:
     if not text.startswith("\ufeff"):
@@ -234,7 +232,6 @@ def test_a_rule_at_the_top_is_no_front_matter() -> None:
     assert parsed.title == "Title"
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(["# A\n", "## B\n", "#\n", "\n", "x\n", "```\n", "---\n", "title: t\n", "> #c\n"])

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.parsed import Parsed, Region
@@ -55,20 +55,17 @@ def check(parsed: Parsed, tiles: Sequence[Tile], limit: int) -> None:
         assert (inside[0].start, inside[-1].end) == (region.start, end)
 
 
-@settings(deadline=None)
 @given(documents(), st.integers(1, 120))
 def test_tiles_are_the_text(parsed: Parsed, limit: int) -> None:
     check(parsed, list(tile(parsed, limit, sentences)), limit)
 
 
 @pytest.mark.models
-@settings(deadline=None)
 @given(documents(), st.integers(1, 120))
 def test_tiles_are_the_text_with_punkt(parsed: Parsed, limit: int) -> None:
     check(parsed, list(tile(parsed, limit)), limit)
 
 
-@settings(deadline=None)
 @given(documents(), st.integers(1, 120))
 def test_passages_know_their_place(parsed: Parsed, limit: int) -> None:
     made = passages(parsed, "d", "r", words, limit, sentences)

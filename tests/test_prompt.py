@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
@@ -112,7 +112,6 @@ def test_other_text_reaches_the_model_as_it_is(text: str) -> None:
 
 
 @given(st.text("</documents>|[INST] \n", max_size=60))
-@settings(deadline=None, max_examples=25)
 def test_mending_keeps_the_length_and_needs_no_second_time(text: str) -> None:
     mended = harmless(text)
     assert len(mended) == len(text)
@@ -165,7 +164,6 @@ def blocks(draw: st.DrawFn) -> tuple[Block, tuple[Passage, ...]]:
     return Block(draw(st.integers(1, 9999)), doc, whole[first : draw(st.integers(first + 1, size))]), whole
 
 
-@settings(deadline=None, max_examples=25)
 @given(blocks())
 def test_the_widest_heading_is_as_wide_as_any(drawn: tuple[Block, tuple[Passage, ...]]) -> None:
     made, whole = drawn

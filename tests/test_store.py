@@ -9,9 +9,9 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from qdrant_client import QdrantClient
 
 from fakes import FakeEmbedder, document, passages
 from rag.errors import BadName, CollectionNotFound, FingerprintMismatch, StoreUnavailable
@@ -19,7 +19,6 @@ from rag.ports import Index, Store
 from rag.store.collection import Collection
 from rag.store.edge import EdgeStore
 from rag.store.points import Point, Where
-from rag.store.server import ServerPoints, ServerStore
 from rag.types import Document
 
 EMBEDDER = FakeEmbedder()
@@ -31,11 +30,16 @@ class Opener:
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self.folder = kind, folder
-        self._client: QdrantClient | None = None
+        self._client: Any = None
 
     def __call__(self, embedder: str = EMBEDDER.name, dimension: int = EMBEDDER.dimension) -> Store:
         if self.kind == "edge":
             return EdgeStore(self.folder, embedder=embedder, dimension=dimension)
+        # Imported here: the client takes two seconds, which each process that runs tests would pay.
+        from qdrant_client import QdrantClient
+
+        from rag.store.server import ServerStore
+
         if self._client is None:
             self._client = QdrantClient(url=SERVER) if self.kind == "server" else QdrantClient(":memory:")
         return ServerStore(self._client, embedder=embedder, dimension=dimension)
@@ -93,6 +97,16 @@ def test_bm25_finds_a_word_that_vectors_miss_and_a_stop_word_query_is_no_error(i
     put(index, document(), "Error code E-4711 means a wet connector.", "Everything else.")
     assert found(index, "E-4711")[0] == "Error code E-4711 means a wet connector."
     assert len(found(index, "the of and")) == 2
+
+
+def test_a_cut_between_equal_scores_is_always_the_same(index: Index) -> None:
+    words = ["gauge", "tide", "battery", "cable", "valve", "pump"]
+    for word in words:
+        put(index, document(f"file:///{word}.txt"), f"{word} {word} {word}", f"other than a {word}")
+    first = found(index, " ".join(words), 3)
+    assert len(first) == 3
+    assert all(found(index, " ".join(words), 3) == first for _ in range(20))
+    assert found(index, " ".join(words), 12)[:3] == first
 
 
 def test_replace_leaves_one_version(index: Index) -> None:
@@ -248,6 +262,10 @@ def test_interrupted_making_of_an_edge_collection_leaves_nothing(tmp_path: Path)
 
 
 def test_interrupted_making_of_a_server_collection_is_finished() -> None:
+    from qdrant_client import QdrantClient
+
+    from rag.store.server import ServerPoints, ServerStore
+
     client = QdrantClient(":memory:")
     store = ServerStore(client, embedder="e", dimension=4)
     store.open("x", create=True)

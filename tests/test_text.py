@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
@@ -39,7 +39,6 @@ def split(text: str) -> list[str]:
     return [text[span.start : span.end] for span in sentences(text)]
 
 
-@settings(deadline=None, max_examples=25)
 @given(TEXTS)
 def test_sentences_are_trimmed_in_order_and_cover_everything_but_white_space(text: str) -> None:
     spans = sentences(text)
@@ -114,7 +113,6 @@ def test_words(text: str, expected: list[str]) -> None:
     assert words(text) == expected
 
 
-@settings(deadline=None, max_examples=25)
 @given(TEXTS)
 def test_words_of_any_text_are_not_empty_and_do_not_depend_on_their_case(text: str) -> None:
     assert all(words(text))

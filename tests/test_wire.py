@@ -57,7 +57,7 @@ def through_json(value: object) -> object:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_value_comes_back_as_it_was(kind: type) -> None:
-    @settings(deadline=None, max_examples=5)
+    @settings(max_examples=5)
     @given(st.from_type(kind))
     def check(value: object) -> None:
         assert through_json(value) == value

@@ -32,6 +32,7 @@ from rag.types import Document, Hit, Passage
 log = logging.getLogger(__name__)
 
 BATCH = 256  # points per update: bounds the memory and the size of a request
+MIN_CANDIDATES = 50  # of each kind before they are fused: what both kinds find is to be seen by both
 
 
 class Collection:
@@ -47,7 +48,8 @@ class Collection:
 
     def search(self, text: str, vector: Vectors, limit: int) -> list[Hit]:
         live = Where({"kind": "passage", "state": "live"})
-        found = self._points.query(vector.tolist(), self._sparse(text, query=True), live, limit)
+        candidates = max(limit, MIN_CANDIDATES)
+        found = self._points.query(vector.tolist(), self._sparse(text, query=True), live, candidates)
         pairs = [(to_passage(payload), score) for payload, score in found]
         records = {d.id: d for d in self.documents(sorted({p.document_id for p, _ in pairs}))}
         hits = [
@@ -56,7 +58,7 @@ class Collection:
             if passage.document_id in records and passage.revision == records[passage.document_id].revision
         ]
         # Equal scores come in the engine's internal order; a fixed one keeps answers reproducible.
-        return sorted(hits, key=lambda hit: (-hit.score, hit.document.source, hit.passage.ordinal))
+        return sorted(hits, key=lambda hit: (-hit.score, hit.document.source, hit.passage.ordinal))[:limit]
 
     def read(self, document_id: str, ordinals: tuple[int, int] | None = None) -> list[Passage]:
         records = self.documents([document_id])

@@ -159,14 +159,16 @@ class EdgePoints:
             return self._shard.count(qe.CountRequest(filter=_filter(where), exact=True))
 
     def query(
-        self, dense: list[float], sparse: Sparse, where: Where, limit: int
+        self, dense: list[float], sparse: Sparse, where: Where, candidates: int
     ) -> list[tuple[Payload, float]]:
         queries = [qe.Query.Nearest(dense, DENSE)]
         if sparse.indices:
             queries.append(qe.Query.Nearest(qe.SparseVector(sparse.indices, sparse.values), SPARSE))
-        prefetches = [qe.Prefetch(limit=limit, query=query, filter=_filter(where)) for query in queries]
+        prefetches = [qe.Prefetch(limit=candidates, query=query, filter=_filter(where)) for query in queries]
         fusion = cast(qe.Fusion, qe.Fusion.Rrf(RRF_K))  # the stub file declares Rrf as a class of its own
-        request = qe.QueryRequest(limit=limit, prefetches=prefetches, query=fusion, with_payload=True)
+        request = qe.QueryRequest(
+            limit=2 * candidates, prefetches=prefetches, query=fusion, with_payload=True
+        )
         with _mapped("Searching the index failed"):
             return [(cast(Payload, point.payload), point.score) for point in self._shard.query(request)]
 

@@ -61,9 +61,13 @@ class Points(Protocol):
     def count(self, where: Where) -> int: ...
 
     def query(
-        self, dense: list[float], sparse: Sparse, where: Where, limit: int
+        self, dense: list[float], sparse: Sparse, where: Where, candidates: int
     ) -> list[tuple[Payload, float]]:
-        """Dense and sparse candidates fused by reciprocal rank in the engine, best first."""
+        """The best dense and the best sparse ``candidates``, fused by reciprocal rank in the engine, best first.
+
+        All of them, so up to twice ``candidates``: the engine orders equal scores at random, and a cut between
+        those would give another result each time.
+        """
         ...
 
     def flush(self) -> None:

@@ -148,15 +148,19 @@ class ServerPoints:
             return self._client.count(self._name, count_filter=_filter(where), exact=True).count
 
     def query(
-        self, dense: list[float], sparse: Sparse, where: Where, limit: int
+        self, dense: list[float], sparse: Sparse, where: Where, candidates: int
     ) -> list[tuple[Payload, float]]:
-        prefetch = [models.Prefetch(query=dense, using=DENSE, filter=_filter(where), limit=limit)]
+        prefetch = [models.Prefetch(query=dense, using=DENSE, filter=_filter(where), limit=candidates)]
         if sparse.indices:
             vector = models.SparseVector(indices=sparse.indices, values=sparse.values)
-            prefetch.append(models.Prefetch(query=vector, using=SPARSE, filter=_filter(where), limit=limit))
+            prefetch.append(
+                models.Prefetch(query=vector, using=SPARSE, filter=_filter(where), limit=candidates)
+            )
         fusion = models.RrfQuery(rrf=models.Rrf(k=RRF_K))
         with _mapped():
-            found = self._client.query_points(self._name, query=fusion, prefetch=prefetch, limit=limit)
+            found = self._client.query_points(
+                self._name, query=fusion, prefetch=prefetch, limit=2 * candidates
+            )
         return [(cast(Payload, point.payload), point.score) for point in found.points]
 
     def flush(self) -> None:
