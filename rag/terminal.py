@@ -41,8 +41,14 @@ class Terminal(Console):
 
     def table(self, table: Table, style: str | None = None) -> None:
         """Where no terminal sets a width, nothing is cut to one: a program reads it, or a file keeps it."""
-        console = self if self.is_terminal else Terminal(stderr=self.stderr, width=_UNCUT)
-        console.print(table, style=style)
+        if self.is_terminal:
+            self.print(table, style=style)
+            return
+        uncut = Terminal(width=_UNCUT)
+        with uncut.capture() as captured:
+            uncut.print(table)
+        for line in captured.get().splitlines():
+            self.print(line.rstrip(), markup=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(text.translate(_SHOWN), **options)

@@ -20,9 +20,11 @@ service="" # process ids of what runs beside this script
 command=""
 
 show() {
-  printf '\n$ %s' "${1##*/}"
-  printf ' %q' "${@:2}"
-  printf '\n'
+  local word line=${1##*/}
+  for word in "${@:2}"; do
+    case $word in *[!A-Za-z0-9_./:-]*) line+=" ${word@Q}" ;; *) line+=" $word" ;; esac
+  done
+  printf '\n$ %s\n' "$line"
 }
 
 # Start "$@" beside this script and leave its process id in $started. `set -m` gives it a process group of its

@@ -308,6 +308,12 @@ def test_every_error_has_its_exit_code_and_no_traceback(
     assert exit_code(e.SourceEmpty("x")) == 1
 
 
+def test_a_table_that_no_terminal_shows_is_not_padded(run: Callable[..., Ran]) -> None:
+    ran = run("ask", "How long does the battery last?")
+    assert "searched  " in ran.out
+    assert [line for line in ran.out.splitlines() if line != line.rstrip()] == []
+
+
 def test_an_interrupt_ends_with_130_and_no_traceback(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
