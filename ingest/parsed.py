@@ -9,22 +9,27 @@ from dataclasses import dataclass, replace
 @dataclass(frozen=True, slots=True)
 class Region:
     """From ``start`` (a character offset) to the next region's start, everything lies on one page or
-    sheet and under one heading path. Passages never cross a region's border, so their page is exact."""
+    sheet and under one heading path. Passages never cross a region's border, so their page is exact.
+    ``ocr`` is as in rag.types.Passage."""
 
     start: int
     section: tuple[str, ...] = ()
     page: int | None = None
     sheet: str | None = None
+    ocr: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """``regions`` are sorted by start, the first at 0 (an empty text has none). ``text`` uses ``\\n`` only."""
+    """``regions`` are sorted by start, the first at 0 (an empty text has none). ``text`` uses ``\\n`` only.
+    Of ``pages``, ``ocr_pages`` were read from their image and ``empty_pages`` gave no text."""
 
     text: str
     title: str
     regions: tuple[Region, ...]
     pages: int | None = None
+    ocr_pages: int = 0
+    empty_pages: int = 0
 
     def __post_init__(self) -> None:
         starts = [region.start for region in self.regions]

@@ -82,6 +82,7 @@ def passages(
                 section=each.region.section,
                 page=each.region.page,
                 sheet=each.region.sheet,
+                ocr=each.region.ocr,
             )
         )
         line += text.count("\n")

@@ -158,6 +158,8 @@ class Ingestion:
             tokens=sum(tile.tokens for tile in tiles),
             passages=len(tiles),
             pages=parsed.pages,
+            ocr_pages=parsed.ocr_pages,
+            empty_pages=parsed.empty_pages,
             tokenizer=self._tokens.name,
             ingested_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -55,7 +55,8 @@ def short_name(source: str) -> str:
 class Document:
     """One source. ``id`` hashes (collection, source URI); ``revision`` hashes all that its passages depend on.
 
-    ``tokenizer`` names whose tokens are counted.
+    ``tokenizer`` names whose tokens are counted. Of ``pages``, ``ocr_pages`` were read from their image and
+    ``empty_pages`` gave no text.
     """
 
     id: str
@@ -69,6 +70,8 @@ class Document:
     tokens: int
     passages: int
     pages: int | None = None
+    ocr_pages: int = 0
+    empty_pages: int = 0
     tokenizer: str = ""
     ingested_at: str = ""
 
@@ -81,7 +84,8 @@ class Document:
 class Passage:
     """A tile of a document: ``"".join(p.text for p in passages) == text``, in order of ``ordinal``.
 
-    A passage lies within one page or sheet and one section. ``line`` is the line that ``start`` is on.
+    A passage lies within one page or sheet and one section. ``line`` is the line that ``start`` is on. ``ocr`` is
+    None for a file's own text; for text that was recognized in an image, how sure that is (0 to 1).
     """
 
     id: str
@@ -95,6 +99,7 @@ class Passage:
     section: tuple[str, ...] = ()
     page: int | None = None
     sheet: str | None = None
+    ocr: float | None = None
 
     @property
     def end(self) -> int:
