@@ -131,7 +131,7 @@ def find(paths: Sequence[Path], *, max_bytes: int = MAX_BYTES) -> Found:
     for path in paths:
         if not path.exists():
             raise SourceMissing(f"There is no file or folder {path}.", "Check the path, and where you are.")
-    walk = _Walk(max_bytes)
+    walk = Walk(max_bytes)
     for path in paths:
         if path.is_dir():
             walk.folder(path, path.resolve().name or "root")
@@ -163,7 +163,9 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
-class _Walk:
+class Walk:
+    """Collects the sources below folders, and what is skipped there."""
+
     def __init__(self, max_bytes: int) -> None:
         self.sources: dict[Path, Source] = {}
         self.skipped: list[Skipped] = []
@@ -184,15 +186,15 @@ class _Walk:
             self._skip(path, f"{name}/", f"cannot be opened ({exc.strerror})")
             return
         for entry in entries:
-            self._entry(Path(entry.path), f"{name}/{entry.name}")
+            self.entry(Path(entry.path), f"{name}/{entry.name}")
 
-    def _entry(self, path: Path, name: str) -> None:
+    def entry(self, path: Path, name: str) -> None:
         try:
             is_folder = path.is_dir()
         except OSError as exc:
             self._skip(path, name, f"cannot be opened ({exc.strerror})")
             return
-        reason = _prune(path) if is_folder else ("hidden" if path.name.startswith(".") else None)
+        reason = left_out(path) if is_folder else ("hidden" if path.name.startswith(".") else None)
         if reason:
             self._skip(path, f"{name}/" if is_folder else name, reason)
         elif is_folder:
@@ -244,9 +246,10 @@ class _Walk:
         self.skipped.append(Skipped(path.absolute(), name, reason, explicit))
 
 
-def _prune(path: Path) -> str | None:
-    if path.name.startswith("."):
+def left_out(folder: Path) -> str | None:
+    """Why a folder is not entered."""
+    if folder.name.startswith("."):
         return "hidden"
-    if (path / "pyvenv.cfg").is_file():
+    if (folder / "pyvenv.cfg").is_file():
         return "a virtual environment"
-    return PRUNED.get(path.name)
+    return PRUNED.get(folder.name)
