@@ -50,10 +50,10 @@ def test_a_root_that_is_a_link_means_what_it_leads_to(tmp_path: Path) -> None:
 def test_a_missing_root_is_an_error_and_so_is_an_empty_one(tmp_path: Path) -> None:
     documents = made(tmp_path / "volume", "a.txt")
     (tmp_path / "volume" / "a.txt").unlink()
-    with pytest.raises(SourceMissing, match="volume is empty, and 1 documents came from it.*openbook rm"):
+    with pytest.raises(SourceMissing, match=r"volume is empty, and 1 documents came from it.*openbook rm"):
         gone(documents, [tmp_path / "volume"])
     (tmp_path / "volume").rmdir()
-    with pytest.raises(SourceMissing, match="volume does not exist.*openbook rm"):
+    with pytest.raises(SourceMissing, match=r"volume does not exist.*openbook rm"):
         gone(documents, [tmp_path / "volume"])
 
 
