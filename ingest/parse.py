@@ -10,9 +10,6 @@ from ingest.pdf import parse_pdf
 from ingest.plain import parse_plain
 from rag.errors import SourceEmpty, SourceUnsupported
 
-# Part of a document's revision: raise it whenever any parser gives another text or other regions.
-PARSER_VERSION = "1"
-
 PARSERS: dict[str, Parser] = {
     "application/pdf": parse_pdf,
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": parse_docx,
@@ -31,6 +28,20 @@ PARSERS: dict[str, Parser] = {
     "application/yaml": parse_plain,
 }
 
+# Raise a parser's number whenever it gives another text or other regions: its files are then read again.
+_VERSIONS: dict[Parser, int] = {
+    parse_pdf: 1,
+    parse_docx: 1,
+    parse_pptx: 1,
+    parse_xlsx: 1,
+    parse_epub: 1,
+    parse_html: 1,
+    parse_message: 1,
+    parse_email: 1,
+    parse_markdown: 1,
+    parse_plain: 1,
+}
+
 # Formats that are known and not read: what to save them as.
 INSTEAD = {
     "application/msword": "Save it as .docx and ingest that.",
@@ -42,14 +53,18 @@ INSTEAD = {
 }
 
 
+def parser_version(media_type: str) -> str:
+    """Part of a document's revision: what would read such a file, ``parse_pdf 1``; "" for what nothing reads."""
+    parser = _parser(media_type)
+    return f"{parser.__name__} {_VERSIONS[parser]}" if parser else ""
+
+
 def parse(data: bytes, name: str, media_type: str) -> Parsed:
     """``name`` is the file's name as people know it; it stands in for a missing title and in messages.
 
     Raises SourceEmpty (no bytes, no text), SourceCorrupt and SourceUnsupported, each naming the file.
     """
-    parser = PARSERS.get(media_type)
-    if parser is None and media_type.startswith("text/"):
-        parser = parse_plain
+    parser = _parser(media_type)
     if parser is None:
         raise SourceUnsupported(
             f"{name} is of a type that openbook does not read ({media_type}).",
@@ -61,3 +76,7 @@ def parse(data: bytes, name: str, media_type: str) -> Parsed:
     if not parsed.text.strip():
         raise SourceEmpty(f"{name} holds no text.", "Text within images and drawings is not read.")
     return parsed
+
+
+def _parser(media_type: str) -> Parser | None:
+    return PARSERS.get(media_type) or (parse_plain if media_type.startswith("text/") else None)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ingest import sources
-from ingest.parse import PARSER_VERSION, parse
+from ingest.parse import parse, parser_version
 from ingest.parsed import Parsed
 from ingest.passages import TILING_VERSION, max_characters_for, passages
 from ingest.report import FileResult, Found, Progress, Report, Status
@@ -184,7 +184,7 @@ class Ingestion:
             content_hash,
             source.media_type,
             short_name(source.uri),
-            PARSER_VERSION,
+            parser_version(source.media_type),
             TILING_VERSION,
             str(self._max_characters),
         )

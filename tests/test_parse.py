@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.parse import INSTEAD, PARSERS, parse
+from ingest.parse import INSTEAD, PARSERS, parse, parser_version
 from ingest.parsed import Composer, Outline, Parsed, Region
 from ingest.plain import decode
 from ingest.sources import MEDIA_TYPES
@@ -52,6 +52,13 @@ def at(parsed: Parsed, phrase: str) -> Region:
 def test_every_media_type_that_is_found_is_read_or_explained() -> None:
     for suffix, media_type in MEDIA_TYPES.items():
         assert media_type in PARSERS or media_type in INSTEAD or media_type.startswith("text/"), suffix
+
+
+def test_each_parser_has_a_version_of_its_own() -> None:
+    versions = {media_type: parser_version(media_type) for media_type in PARSERS}
+    assert versions["application/pdf"] != versions["text/html"] == versions["application/xhtml+xml"]
+    assert parser_version("text/x-python") == parser_version("text/plain") == versions["application/json"]
+    assert parser_version("application/octet-stream") == ""
 
 
 def test_heavy_parsers_are_imported_only_when_they_are_needed() -> None:
