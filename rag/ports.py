@@ -61,6 +61,10 @@ class Index(Protocol):
         Empty if there is no such document."""
         ...
 
+    def vectors(self, passages: Sequence[Passage]) -> Vectors:
+        """Of passages as ``read`` gives them, ``(n, dimension)``. Raises KeyError for one that is gone."""
+        ...
+
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         """The catalog, by source; or those of ``ids`` that are visible."""
         ...

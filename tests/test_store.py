@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fakes import FakeEmbedder, document, passages
@@ -139,6 +140,17 @@ def test_many_passages_keep_their_order(index: Index) -> None:
     assert [p.text for p in index.read(document().id, (298, 303))] == texts[298:304]
     assert [p.text for p in index.read(document().id, (-5, 1))] == texts[:2]
     assert index.read(document().id, (700, 900)) == []
+
+
+def test_vectors_come_back_as_they_were_put(index: Index) -> None:
+    texts = [f"passage {i} about gauge {i % 7}\n" for i in range(300)]
+    put(index, document(), *texts)
+    stored = index.read(document().id)
+    np.testing.assert_allclose(index.vectors(stored), EMBEDDER.embed(texts), atol=1e-6)
+    assert index.vectors([]).size == 0
+    index.remove([document().id])
+    with pytest.raises(KeyError):
+        index.vectors(stored[:1])
 
 
 def test_data_survive_reopening(opener: Opener) -> None:

@@ -13,6 +13,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 from qdrant_edge import Bm25
 
 from rag.ports import Vectors
@@ -67,6 +68,12 @@ class Collection:
         visible = {"kind": "passage", "document_id": document_id, "revision": records[0].revision}
         found = self._points.scroll(Where(visible, ordinals=ordinals))
         return sorted(map(to_passage, found), key=lambda p: p.ordinal)
+
+    def vectors(self, passages: Sequence[Passage]) -> Vectors:
+        found: dict[str, list[float]] = {}
+        for at in range(0, len(passages), BATCH):
+            found |= self._points.dense([passage.id for passage in passages[at : at + BATCH]])
+        return np.asarray([found[passage.id] for passage in passages], dtype=np.float32)
 
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         payloads = self._points.scroll(Where({"kind": "document"})) if ids is None else self._points.get(ids)

@@ -144,6 +144,11 @@ class EdgePoints:
             found = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
         return [cast(Payload, record.payload) for record in found]
 
+    def dense(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        with _mapped("Reading the index failed"):
+            found = self._shard.retrieve(list(ids), with_payload=False, with_vector=True)
+        return {str(record.id): cast(Any, record.vector)[DENSE] for record in found}
+
     def scroll(self, where: Where) -> Iterator[Payload]:
         offset: Any = None
         while True:

@@ -132,6 +132,11 @@ class ServerPoints:
         with _mapped():
             return [cast(Payload, record.payload) for record in self._client.retrieve(self._name, list(ids))]
 
+    def dense(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        with _mapped():
+            found = self._client.retrieve(self._name, list(ids), with_payload=False, with_vectors=[DENSE])
+        return {str(record.id): cast(Any, record.vector)[DENSE] for record in found}
+
     def scroll(self, where: Where) -> Iterator[Payload]:
         offset: Any = None
         while True:
