@@ -85,8 +85,13 @@ class Store(Protocol):
 
     def names(self) -> list[str]: ...
 
-    def open(self, collection: str, create: bool = False) -> Index:
-        """Raises CollectionNotFound, and FingerprintMismatch where its vectors come from another embedder."""
+    def open(self, collection: str, create: bool = False, *, any_embedder: bool = False) -> Index:
+        """Raises CollectionNotFound, and FingerprintMismatch where its vectors come from another embedder,
+        unless that does not matter because none is searched for or written."""
+        ...
+
+    def swap(self, collection: str, by: str) -> None:
+        """``by`` takes the place of ``collection`` in one step; what that held is dropped."""
         ...
 
     def drop(self, collection: str) -> None: ...

@@ -273,17 +273,87 @@ def test_interrupted_making_of_an_edge_collection_leaves_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupted_making_of_a_server_collection_is_finished() -> None:
+def test_interrupted_making_of_a_server_collection_leaves_nothing_that_is_seen() -> None:
     from qdrant_client import QdrantClient
 
-    from rag.store.server import ServerPoints, ServerStore
+    from rag.store.server import ServerStore
 
     client = QdrantClient(":memory:")
+
+    def crash(*_: object) -> None:
+        raise InterruptedError
+
+    client.update_collection_aliases, whole = crash, client.update_collection_aliases  # type: ignore[method-assign, assignment]
     store = ServerStore(client, embedder="e", dimension=4)
-    store.open("x", create=True)
-    ServerPoints(client, "openbook_x").delete(Where({"kind": "meta"}))
-    again = ServerStore(client, embedder="e", dimension=4)
-    assert again.open("x", create=True).size() == (0, 0)
+    with pytest.raises(InterruptedError):
+        store.open("x", create=True)
+    client.update_collection_aliases = whole  # type: ignore[method-assign]
+    assert store.names() == []
+    with pytest.raises(CollectionNotFound):
+        store.open("x")
+    assert store.open("x", create=True).size() == (0, 0)
+
+
+def filled(store: Store, collection: str, text: str) -> None:
+    put(store.open(collection, create=True), document(collection=collection), text)
+
+
+def held(store: Store) -> dict[str, list[str]]:
+    return {name: [p.text for p in store.open(name).read(document().id)] for name in store.names()}
+
+
+def test_a_collection_takes_the_place_of_another(opener: Opener) -> None:
+    store = opener()
+    filled(store, "live", "old")
+    filled(store, "live.rebuilt", "new")
+    with pytest.raises(CollectionNotFound, match="'absent'"):
+        store.swap("live", "absent")
+    with pytest.raises(CollectionNotFound, match="'absent'"):
+        store.swap("absent", "live.rebuilt")
+    assert held(store) == {"live": ["old"], "live.rebuilt": ["new"]}
+    store.swap("live", "live.rebuilt")
+    assert held(store) == {"live": ["new"]}
+    put(store.open("live"), document(revision="r2"), "newer")
+    if opener.kind == "edge":
+        store.close()
+        store = opener()
+    assert held(store) == {"live": ["newer"]}
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+def test_a_swap_that_a_crash_broke_off_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    store = EdgeStore(tmp_path, embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
+    filled(store, "live", "old")
+    filled(store, "live.rebuilt", "new")
+    rename, done = Path.rename, list[Path]()
+
+    def crashing(path: Path, target: Path) -> Path:
+        if len(done) == renames:
+            raise InterruptedError
+        done.append(path)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", crashing)
+    with pytest.raises(InterruptedError):
+        store.swap("live", "live.rebuilt")
+    monkeypatch.undo()
+    store.close()
+    again = EdgeStore(tmp_path, embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
+    assert held(again) == {"live": ["new"]}
+    assert [path.name for path in tmp_path.iterdir()] == ["live"]
+
+
+def test_what_another_embedder_made_can_be_listed_where_that_does_not_matter(opener: Opener) -> None:
+    store = opener()
+    filled(store, "live", "old")
+    if opener.kind == "edge":
+        store.close()
+    other = opener(embedder="another")
+    assert [d.source for d in other.open("live", any_embedder=True).documents()] == ["file:///a.txt"]
+    with pytest.raises(FingerprintMismatch):
+        other.open("live")
 
 
 def test_engine_errors_are_mapped(tmp_path: Path) -> None:

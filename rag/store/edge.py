@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +36,18 @@ from rag.store.points import (
 )
 
 _PAGE = 1000  # points per scroll request
+_NEXT = ".next-"  # before the name of a collection: a folder that is about to take its place
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    shard: qe.EdgeShard
+    meta: Payload
+    collection: Collection
+
+    def close(self) -> None:
+        self.shard.flush()
+        self.shard.close()
 
 
 @contextmanager
@@ -54,41 +67,61 @@ class EdgeStore:
         self._folder = folder
         self._dimension = dimension
         self._fingerprint = fingerprint_payload(embedder, dimension)
-        self._open: dict[str, tuple[qe.EdgeShard, Collection]] = {}
+        self._open: dict[str, _Opened] = {}
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
+        for waiting in folder.glob(f"{_NEXT}*"):
+            self._take_place(waiting)
         for leftover in folder.glob(".*"):  # a collection whose making or dropping was interrupted
             shutil.rmtree(leftover, ignore_errors=True)
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
-    def open(self, collection: str, create: bool = False) -> Index:
+    def open(self, collection: str, create: bool = False, *, any_embedder: bool = False) -> Index:
         path = self._folder / check_name(collection)
         with self._lock:
-            if collection in self._open:
-                return self._open[collection][1]
-            if not path.is_dir():
-                if not create:
-                    raise CollectionNotFound.of(collection, self.names())
-                self._create(path)
-            with _mapped(f"Collection {collection!r} in {path} cannot be opened"):
-                shard = qe.EdgeShard.load(str(path))
-                points = EdgePoints(shard)
-                (meta,) = points.get([META_ID])
-            try:
-                check_fingerprint(collection, meta, self._fingerprint)
-            except Exception:
-                shard.close()
-                raise
-            self._open[collection] = shard, Collection(collection, points, exclusive=True)
-            return self._open[collection][1]
+            if collection not in self._open:
+                if not path.is_dir():
+                    if not create:
+                        raise CollectionNotFound.of(collection, self.names())
+                    self._create(path)
+                self._open[collection] = self._load(collection, path)
+            opened = self._open[collection]
+            if not any_embedder:
+                check_fingerprint(collection, opened.meta, self._fingerprint)
+            return opened.collection
+
+    def _load(self, collection: str, path: Path) -> _Opened:
+        with _mapped(f"Collection {collection!r} in {path} cannot be opened"):
+            shard = qe.EdgeShard.load(str(path))
+            points = EdgePoints(shard)
+            (meta,) = points.get([META_ID])
+        return _Opened(shard, meta, Collection(collection, points, exclusive=True))
+
+    def swap(self, collection: str, by: str) -> None:
+        path, new = self._folder / check_name(collection), self._folder / check_name(by)
+        with self._lock:
+            for name in (collection, by):
+                if name in self._open:
+                    self._open.pop(name).close()
+                if not (self._folder / name).is_dir():
+                    raise CollectionNotFound.of(name, self.names())
+            # From this rename on the swap will be finished, also after a crash: by the next store that is opened.
+            self._take_place(new.rename(self._folder / f"{_NEXT}{path.name}"))
+
+    def _take_place(self, waiting: Path) -> None:
+        path = self._folder / waiting.name.removeprefix(_NEXT)
+        gone = path.rename(self._folder / f".dropped-{uuid.uuid4().hex}") if path.is_dir() else None
+        waiting.rename(path)
+        if gone:
+            shutil.rmtree(gone)
 
     def drop(self, collection: str) -> None:
         path = self._folder / check_name(collection)
         with self._lock:
             if collection in self._open:
-                self._open.pop(collection)[0].close()
+                self._open.pop(collection).shard.close()
             if not path.is_dir():
                 raise CollectionNotFound.of(collection, self.names())
             gone = path.rename(self._folder / f".dropped-{uuid.uuid4().hex}")
@@ -96,9 +129,8 @@ class EdgeStore:
 
     def close(self) -> None:
         with self._lock:
-            for shard, _ in self._open.values():
-                shard.flush()
-                shard.close()
+            for opened in self._open.values():
+                opened.close()
             self._open.clear()
 
     def _create(self, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -49,59 +50,77 @@ def _mapped() -> Iterator[None]:
 
 
 class ServerStore:
+    """Collections are aliases, so that one can take another's place in one step."""
+
     def __init__(self, client: QdrantClient, *, embedder: str, dimension: int) -> None:
         self._client = client
         self._dimension = dimension
         self._fingerprint = fingerprint_payload(embedder, dimension)
-        self._open: dict[str, Collection] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        with _mapped():
-            found = [collection.name for collection in self._client.get_collections().collections]
-        return sorted(name.removeprefix(PREFIX) for name in found if name.startswith(PREFIX))
+        return sorted(self._aliases())
 
-    def open(self, collection: str, create: bool = False) -> Index:
-        name = PREFIX + check_name(collection)
+    def open(self, collection: str, create: bool = False, *, any_embedder: bool = False) -> Index:
+        alias = PREFIX + check_name(collection)
         with self._lock, _mapped():
-            if collection in self._open:
-                return self._open[collection]
-            points = ServerPoints(self._client, name)
-            there = self._client.collection_exists(name)
-            meta = points.get([META_ID]) if there else []
-            if not there and not create:
-                raise CollectionNotFound.of(collection, self.names())
-            if not meta:  # new, or its making was interrupted before the last step
-                meta = [self._create(name, points)]
-            check_fingerprint(collection, meta[0], self._fingerprint)
-            self._open[collection] = Collection(collection, points, exclusive=False)
-            return self._open[collection]
+            if collection not in (there := self._aliases()):
+                if not create:
+                    raise CollectionNotFound.of(collection, sorted(there))
+                self._create(alias)
+            points = ServerPoints(self._client, alias)
+            if not any_embedder:
+                check_fingerprint(collection, points.get([META_ID])[0], self._fingerprint)
+            return Collection(collection, points, exclusive=False)
+
+    def swap(self, collection: str, by: str) -> None:
+        with self._lock, _mapped():
+            there = self._aliases()
+            for name in (check_name(collection), check_name(by)):
+                if name not in there:
+                    raise CollectionNotFound.of(name, sorted(there))
+            changes: list[models.AliasOperations] = [
+                _unnamed(collection),
+                _unnamed(by),
+                _named(collection, there[by]),
+            ]
+            self._client.update_collection_aliases(changes)
+            self._client.delete_collection(there[collection])
 
     def drop(self, collection: str) -> None:
         with self._lock, _mapped():
-            self._open.pop(collection, None)
-            if not self._client.collection_exists(PREFIX + check_name(collection)):
-                raise CollectionNotFound.of(collection, self.names())
-            self._client.delete_collection(PREFIX + collection)
+            if check_name(collection) not in (there := self._aliases()):
+                raise CollectionNotFound.of(collection, sorted(there))
+            self._client.update_collection_aliases([_unnamed(collection)])
+            self._client.delete_collection(there[collection])
 
     def close(self) -> None:
         self._client.close()
 
-    def _create(self, name: str, points: ServerPoints) -> Payload:
-        if not self._client.collection_exists(name):
-            self._client.create_collection(
-                name,
-                vectors_config={
-                    DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
-                },
-                sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            )
+    def _aliases(self) -> dict[str, str]:
+        """The server's collection behind each of ours."""
+        with _mapped():
+            found = self._client.get_aliases().aliases
+        ours = [each for each in found if each.alias_name.startswith(PREFIX)]
+        return {each.alias_name.removeprefix(PREFIX): each.collection_name for each in ours}
+
+    def _create(self, alias: str) -> None:
+        """Named last, so that a collection is there with its fingerprint or not at all."""
+        name = f"{alias}-{uuid.uuid4().hex}"
+        self._client.create_collection(
+            name,
+            vectors_config={
+                DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
+            },
+            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        )
+        points = ServerPoints(self._client, name)
         for field in KEYWORD_FIELDS:
             points.index(field, models.PayloadSchemaType.KEYWORD)
         for field in INTEGER_FIELDS:
             points.index(field, models.PayloadSchemaType.INTEGER)
         points.upsert([Point(META_ID, self._fingerprint)])
-        return self._fingerprint
+        self._client.update_collection_aliases([_named(alias.removeprefix(PREFIX), name)])
 
 
 class ServerPoints:
@@ -170,6 +189,15 @@ class ServerPoints:
 
     def flush(self) -> None:
         """The server logs an update before it acknowledges it."""
+
+
+def _named(collection: str, name: str) -> models.CreateAliasOperation:
+    alias = models.CreateAlias(alias_name=PREFIX + collection, collection_name=name)
+    return models.CreateAliasOperation(create_alias=alias)
+
+
+def _unnamed(collection: str) -> models.DeleteAliasOperation:
+    return models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=PREFIX + collection))
 
 
 def _point(point: Point) -> models.PointStruct:
