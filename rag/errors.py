@@ -7,7 +7,8 @@
     │   └── QuestionTooLong
     ├── NotFound
     │   ├── CollectionNotFound
-    │   └── DocumentNotFound
+    │   ├── DocumentNotFound
+    │   └── JobNotFound
     ├── SourceError              one file or folder that cannot be ingested
     │   ├── SourceMissing
     │   ├── SourceEmpty
@@ -89,6 +90,12 @@ class DocumentNotFound(NotFound):
             f"No document {name!r} in collection {collection!r}.",
             f"List them with: openbook documents --collection {collection}",
         )
+
+
+class JobNotFound(NotFound):
+    @classmethod
+    def of(cls, id_: str) -> JobNotFound:
+        return cls(f"There is no job {id_!r}.", "List them with: openbook jobs")
 
 
 class SourceError(RagError): ...

@@ -1,0 +1,267 @@
+"""Ingest jobs that outlive the process: asked for once, done even if the service is stopped or killed meanwhile.
+
+An ingest can be repeated at no cost for what is done (content hashes), so a durable job needs no checkpoint of
+its own: a row that says what to do, and results as they come. A job that ran when the process ended is queued
+again when the next one opens the file, unless it has ended so several times: then it is what ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from ingest.report import FileResult, Progress
+from rag.errors import BadRequest, JobNotFound, RagError, StoreUnavailable
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+MAX_ATTEMPTS = 3  # of a job during which the process ended
+KEPT = 1000  # ended jobs; older ones are forgotten
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    job TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS results (
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to do: as the arguments of ``openbook ingest``."""
+
+    collection: str
+    paths: tuple[str, ...]
+    prune: bool = False
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """``counts`` are files by status; ``now`` is the file at hand and its stage. Times are ISO 8601, UTC."""
+
+    id: str
+    request: Request
+    state: State = "queued"
+    created_at: str = ""
+    started_at: str = ""
+    ended_at: str = ""
+    attempts: int = 0
+    files: int | None = None
+    bytes: int | None = None
+    files_done: int = 0
+    bytes_done: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    now: str = ""
+    error: str = ""
+    hint: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+    def left_s(self, at: datetime) -> float | None:
+        """Seconds that the rest will take at the rate so far, by bytes; None while that is not known."""
+        if self.state != "running" or not self.bytes_done or not self.bytes:
+            return None
+        passed = (at - datetime.fromisoformat(self.started_at)).total_seconds()
+        return passed * max(0, self.bytes - self.bytes_done) / self.bytes_done
+
+
+class Jobs:
+    """All jobs of one data folder, whose owner opens this. Safe to use from threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._database = sqlite3.connect(path, timeout=30, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")  # what a power cut loses is done again
+            self._database.execute("PRAGMA foreign_keys = ON")
+            self._database.executescript(_TABLES)
+            self._recover()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(
+                f"The jobs in {path} cannot be read: {error}.", "Move the file away; it holds only jobs."
+            ) from error
+
+    def add(self, request: Request) -> Job:
+        job = Job(uuid.uuid4().hex[:12], request, created_at=_now())
+        with self._writing() as database:
+            database.execute(
+                "INSERT INTO jobs (id, state, job) VALUES (?, ?, ?)", (job.id, job.state, _dumped(job))
+            )
+            database.execute(
+                "DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND number <= "
+                "(SELECT MAX(number) FROM jobs) - ?",
+                (KEPT,),
+            )
+        return job
+
+    def get(self, id_: str) -> Job:
+        rows = self._rows("SELECT job FROM jobs WHERE id = ?", id_)
+        if not rows:
+            raise JobNotFound.of(id_)
+        return _loaded(rows[0][0])
+
+    def newest(self, limit: int = 50) -> list[Job]:
+        return [
+            _loaded(row[0]) for row in self._rows("SELECT job FROM jobs ORDER BY number DESC LIMIT ?", limit)
+        ]
+
+    def results(self, id_: str, after: int = 0) -> list[FileResult]:
+        """In the order in which they came, without the first ``after``."""
+        rows = self._rows(
+            "SELECT result FROM results WHERE job = ? AND number > ? ORDER BY number", id_, after
+        )
+        return [FileResult(**json.loads(row[0])) for row in rows]
+
+    def begin(self) -> Job | None:
+        """The oldest that waits, which runs from now on."""
+        with self._lock:
+            rows = self._rows("SELECT job FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1")
+            if not rows:
+                return None
+            job = _loaded(rows[0][0])
+            self._clear(job.id)
+            return self._change(
+                job.id,
+                state="running",
+                started_at=_now(),
+                attempts=job.attempts + 1,
+                **_NOTHING_DONE,
+            )
+
+    def found(self, id_: str, files: int, bytes_: int) -> None:
+        self._change(id_, files=files, bytes=bytes_)
+
+    def progress(self, id_: str, progress: Progress) -> None:
+        self._change(id_, now=f"{progress.stage} {progress.name}", bytes_done=progress.bytes_done)
+
+    def result(self, id_: str, result: FileResult) -> None:
+        with self._writing() as database:
+            job = self.get(id_)
+            counts = job.counts | {result.status: job.counts.get(result.status, 0) + 1}
+            self._change(id_, counts=counts, files_done=job.files_done + 1)
+            database.execute(
+                "INSERT INTO results VALUES (?, ?, ?)", (id_, job.files_done + 1, json.dumps(asdict(result)))
+            )
+
+    def end(self, id_: str, error: RagError | None = None) -> Job:
+        """Done, or failed as a whole. A job that was cancelled meanwhile stays cancelled."""
+        with self._lock:
+            if self.get(id_).has_ended:
+                return self.get(id_)
+            if error:
+                return self._change(
+                    id_, state="failed", ended_at=_now(), now="", error=error.message, hint=error.hint
+                )
+            return self._change(id_, state="done", ended_at=_now(), now="")
+
+    def put_back(self, id_: str) -> None:
+        """The process ends in order: the next one goes on, and this attempt does not count."""
+        with self._lock:
+            if (job := self.get(id_)).state == "running":
+                self._change(id_, state="queued", attempts=job.attempts - 1)
+
+    def cancel(self, id_: str) -> Job:
+        """What is done stays. Raises JobNotFound, and BadRequest where it has ended."""
+        with self._lock:
+            job = self.get(id_)
+            if job.has_ended:
+                raise BadRequest(
+                    f"Job {id_} is {job.state} already.", "Look at it with: openbook jobs " + id_
+                )
+            return self._change(id_, state="cancelled", ended_at=_now(), now="")
+
+    def retry(self, id_: str) -> Job:
+        """Queued again; what failed is tried again, the rest is unchanged and costs nothing."""
+        with self._lock:
+            job = self.get(id_)
+            if not job.has_ended:
+                raise BadRequest(f"Job {id_} is {job.state}.", "Wait for it, or cancel it first.")
+            request = {**asdict(job.request), "retry": True}
+            self._clear(id_)
+            return self._change(id_, state="queued", attempts=0, request=Request(**request), **_NOTHING_DONE)
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def _recover(self) -> None:
+        for row in self._rows("SELECT job FROM jobs WHERE state = 'running'"):
+            job = _loaded(row[0])
+            if job.attempts < MAX_ATTEMPTS:
+                self._change(job.id, state="queued")
+                continue
+            at = f" at {job.now!r}" if job.now else ""
+            self._change(
+                job.id,
+                state="failed",
+                ended_at=_now(),
+                error=f"The service ended {job.attempts} times during this job, last{at}.",
+                hint=f"Look at its log; then: openbook jobs {job.id} --retry",
+            )
+
+    def _change(self, id_: str, **fields: Any) -> Job:
+        with self._writing() as database:
+            job = Job(**{name: getattr(self.get(id_), name) for name in Job.__slots__} | fields)
+            database.execute(
+                "UPDATE jobs SET state = ?, job = ? WHERE id = ?", (job.state, _dumped(job), id_)
+            )
+        return job
+
+    def _clear(self, id_: str) -> None:
+        with self._writing() as database:
+            database.execute("DELETE FROM results WHERE job = ?", (id_,))
+
+    def _rows(self, query: str, *values: Any) -> Sequence[tuple[Any, ...]]:
+        with self._lock:
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; within another one it is part of that."""
+        with self._lock:
+            if self._database.in_transaction:
+                yield self._database
+                return
+            with self._database:
+                yield self._database
+
+
+_NOTHING_DONE: dict[str, Any] = {
+    "ended_at": "", "files": None, "bytes": None, "files_done": 0, "bytes_done": 0, "counts": {}, "now": "",
+    "error": "", "hint": "",
+}  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _dumped(job: Job) -> str:
+    return json.dumps(asdict(job))
+
+
+def _loaded(text: str) -> Job:
+    fields = json.loads(text)
+    request = fields.pop("request")
+    return Job(request=Request(**request | {"paths": tuple(request["paths"])}), **fields)
