@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from api import problems, routes
+from api import job_routes, problems, routes
 from api.access import AccessLog, OwnNamesOnly, SmallBodiesOnly, is_loopback
+from api.job_runner import JobRunner
 from api.schemas import Problem
+from ingest.jobs import Jobs
+from ingest.run import begin
 from rag.compose import Engine
 
 log = logging.getLogger(__name__)
@@ -25,6 +29,7 @@ OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
 class State(TypedDict):
     engine: Engine
+    runner: JobRunner
     loading: asyncio.Task[None]
     writing: asyncio.Lock
 
@@ -51,12 +56,18 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
             if url:
                 engine.owner.announce(url)
                 log.info("openbook answers at %s", url)
-            try:
-                yield {"engine": engine, "loading": loading, "writing": writing}
-            finally:
-                await asyncio.wait([loading])
-                async with writing:  # a write that was broken off ends its step before the store is closed
-                    pass
+            with closing(Jobs(engine.owner.folder / "jobs.db")) as jobs:
+                runner = JobRunner(jobs, partial(begin, engine.rag), writing)
+                running = asyncio.create_task(runner.run())
+                try:
+                    yield {"engine": engine, "loading": loading, "writing": writing, "runner": runner}
+                finally:
+                    running.cancel()
+                    await asyncio.wait([loading, running])
+                    async with (
+                        writing
+                    ):  # a write that was broken off ends its step before the store is closed
+                        pass
 
     app = Api(
         title="openbook",
@@ -65,6 +76,7 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
         lifespan=lifespan,
     )
     app.include_router(routes.router)
+    app.include_router(job_routes.router)
     problems.install(app)
     app.add_middleware(SmallBodiesOnly, limit=MAX_BODY_BYTES)
     if is_loopback(host):  # elsewhere the machine's names are not known

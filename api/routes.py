@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing
 from http import HTTPStatus
 from importlib.metadata import version
@@ -31,8 +31,10 @@ from api.schemas import (
     Status,
 )
 from ingest import catalog
-from ingest.pipeline import Ingestion, check_there, stepwise
+from ingest.pipeline import Event as Happening
+from ingest.pipeline import check_there, stepwise
 from ingest.report import FileResult, Found, Progress, Report, Waiting
+from ingest.run import Run, begin
 from rag import wire
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine
@@ -43,7 +45,7 @@ log = logging.getLogger(__name__)
 router = APIRouter()
 T = TypeVar("T")
 
-_SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -71,7 +73,7 @@ def owner_only(engine: EngineOf, authorization: Annotated[str, Header()] = "") -
 @router.post(
     "/v1/answer",
     response_model=Answer,
-    responses={200: _SSE, **problems_of(404, 409, 413, 422, 502, 503)},
+    responses={200: SSE, **problems_of(404, 409, 413, 422, 502, 503)},
     summary="Answer a question from a collection, with citations and a receipt",
 )
 async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any:
@@ -111,7 +113,7 @@ async def _answer_events(first: Event, rest: AsyncGenerator[Event, None]) -> Asy
     names: dict[type[Any], str] = {Reading: "reading", Piece: "piece", Answer: "answer"}
     # A client that goes away ends the generation: it is closed now, not when it is collected.
     async with aclosing(rest), aclosing(_reported(names, rest)) as messages:
-        yield _event(names[type(first)], first)
+        yield event_of(names[type(first)], first)
         async for message in messages:
             yield message
 
@@ -122,7 +124,7 @@ async def _reported(
     """Events by name; once a stream has begun, an error is its last event."""
     try:
         async for event in events:
-            yield _event(names[type(event)], event)
+            yield event_of(names[type(event)], event)
     except RagError as error:
         yield {"event": "error", "data": problem_of(error).model_dump_json()}
     except Exception:
@@ -130,7 +132,7 @@ async def _reported(
         yield {"event": "error", "data": bug().model_dump_json()}
 
 
-def _event(name: str, value: Any) -> dict[str, str]:
+def event_of(name: str, value: Any) -> dict[str, str]:
     return {"event": name, "data": json.dumps(wire.dump(value), ensure_ascii=False)}
 
 
@@ -148,36 +150,38 @@ async def search(body: SearchRequest, engine: EngineOf) -> SearchReply:
     "/v1/ingest",
     response_class=EventSourceResponse,
     dependencies=[Depends(owner_only)],
-    responses={200: _SSE, **problems_of(403, 404, 409, 422, 503)},
+    responses={200: SSE, **problems_of(403, 404, 409, 422, 503)},
     summary="Read files of the service's machine into a collection (the owner of the data folder only)",
 )
 async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
+    run = await asyncio.to_thread(begin, engine.rag, await asked_for(body))
+    return EventSourceResponse(_ingest_events(run, request.state.writing))
+
+
+async def asked_for(body: IngestRequest) -> Run:
+    """Raises BadRequest for one that is relative, SourceMissing for one that is not there."""
     paths = [Path(path) for path in body.paths]
     for path in paths:
         if not path.is_absolute():
             raise BadRequest(f"{path} is not an absolute path.", "Send absolute paths.")
     await asyncio.to_thread(check_there, paths)
-    rag = engine.rag
-    ingestion = await asyncio.to_thread(Ingestion, rag.store, rag.embedder, rag.tokens, body.collection)
-    return EventSourceResponse(_ingest_events(ingestion, paths, request.state.writing))
+    return Run(body.collection, tuple(body.paths), body.prune)
 
 
-async def _ingest_events(
-    ingestion: Ingestion, paths: list[Path], writing: asyncio.Lock
-) -> AsyncIterator[dict[str, str]]:
+async def _ingest_events(run: Iterator[Happening], writing: asyncio.Lock) -> AsyncIterator[dict[str, str]]:
     names: dict[type[Any], str] = {
         Found: "found", Progress: "progress", FileResult: "file", Report: "report"
     }  # fmt: skip
     # One writer at a time: two would fight for the processor and could meet on a document.
     if writing.locked():
-        yield _event("waiting", Waiting())
-    async with writing, aclosing(_reported(names, _steps(ingestion, paths))) as messages:
+        yield event_of("waiting", Waiting())
+    async with writing, aclosing(_reported(names, _steps(run))) as messages:
         async for message in messages:
             yield message
 
 
-async def _steps(ingestion: Ingestion, paths: list[Path]) -> AsyncIterator[Any]:
-    events = stepwise(ingestion.run(paths))
+async def _steps(run: Iterator[Happening]) -> AsyncIterator[Any]:
+    events = stepwise(run)
     while True:
         # The step at hand ends before the next writer may begin, also where the client has gone.
         with anyio.CancelScope(shield=True):

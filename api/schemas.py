@@ -56,6 +56,7 @@ class SearchReply:
 class IngestRequest(Request):
     paths: list[str] = Field(min_length=1, description="Absolute paths on the machine of the service.")
     collection: str = "default"
+    prune: bool = Field(False, description="Remove documents whose files have gone from these folders.")
 
 
 class RemoveRequest(Request):

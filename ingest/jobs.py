@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ingest.report import FileResult, Progress
+from ingest.run import Run
 from rag.errors import BadRequest, JobNotFound, RagError, StoreUnavailable
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -43,21 +44,11 @@ CREATE TABLE IF NOT EXISTS results (
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What to do: as the arguments of ``openbook ingest``."""
-
-    collection: str
-    paths: tuple[str, ...]
-    prune: bool = False
-    retry: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """``counts`` are files by status; ``now`` is the file at hand and its stage. Times are ISO 8601, UTC."""
 
     id: str
-    request: Request
+    run: Run
     state: State = "queued"
     created_at: str = ""
     started_at: str = ""
@@ -102,8 +93,8 @@ class Jobs:
                 f"The jobs in {path} cannot be read: {error}.", "Move the file away; it holds only jobs."
             ) from error
 
-    def add(self, request: Request) -> Job:
-        job = Job(uuid.uuid4().hex[:12], request, created_at=_now())
+    def add(self, run: Run) -> Job:
+        job = Job(uuid.uuid4().hex[:12], run, created_at=_now())
         with self._writing() as database:
             database.execute(
                 "INSERT INTO jobs (id, state, job) VALUES (?, ?, ?)", (job.id, job.state, _dumped(job))
@@ -192,14 +183,13 @@ class Jobs:
             return self._change(id_, state="cancelled", ended_at=_now(), now="")
 
     def retry(self, id_: str) -> Job:
-        """Queued again; what failed is tried again, the rest is unchanged and costs nothing."""
+        """Queued again; what is done is unchanged and costs nothing."""
         with self._lock:
             job = self.get(id_)
             if not job.has_ended:
                 raise BadRequest(f"Job {id_} is {job.state}.", "Wait for it, or cancel it first.")
-            request = {**asdict(job.request), "retry": True}
             self._clear(id_)
-            return self._change(id_, state="queued", attempts=0, request=Request(**request), **_NOTHING_DONE)
+            return self._change(id_, state="queued", attempts=0, **_NOTHING_DONE)
 
     def close(self) -> None:
         with self._lock:
@@ -263,5 +253,5 @@ def _dumped(job: Job) -> str:
 
 def _loaded(text: str) -> Job:
     fields = json.loads(text)
-    request = fields.pop("request")
-    return Job(request=Request(**request | {"paths": tuple(request["paths"])}), **fields)
+    run = fields.pop("run")
+    return Job(run=Run(**run | {"paths": tuple(run["paths"])}), **fields)

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -274,7 +274,7 @@ def _uri_of(skipped: Skipped) -> str:
     return Path(folder, skipped.path.name).as_uri()
 
 
-async def stepwise(events: Iterator[Event]) -> AsyncIterator[Event]:
+async def stepwise(events: Iterator[Event]) -> AsyncGenerator[Event, None]:
     """The same events, each made in a thread. Cancelled, it lets the step at hand finish: a store must not be
     closed under a write."""
     while True:

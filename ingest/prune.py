@@ -1,4 +1,4 @@
-"""Which documents have gone from the folders that they were read from.
+"""Documents whose files have gone from the folders that they were read from, and their removal.
 
 A document has gone when its file no longer exists. One that is there and is left out now (hidden, too large, not
 readable) has not, and neither has one whose folder cannot be looked into.
@@ -7,12 +7,69 @@ readable) has not, and neither has one whose folder cannot be looked into.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from rag.errors import SourceMissing
+from ingest.pipeline import Event
+from ingest.report import FileResult, Report
+from rag.errors import CollectionNotFound, SourceMissing
+from rag.ports import Store
 from rag.types import Document
+
+
+def pruned(events: Iterator[Event], store: Store, collection: str, roots: Sequence[Path]) -> Iterator[Event]:
+    """The events of a run over ``roots``; before the report, what has gone from them is removed.
+
+    Raises SourceMissing as ``gone`` does, before anything is read.
+    """
+    gone(_documents(store, collection), roots)
+    results: list[FileResult] = []
+    for event in events:
+        if isinstance(event, FileResult):
+            results.append(event)
+        if not isinstance(event, Report):
+            yield event
+            continue
+        removed = []
+        for document in _found_gone(store, collection, roots, results):
+            store.open(collection).remove([document.id])
+            removed.append(_removed(document))
+            yield removed[-1]
+        yield replace(event, files=(*event.files, *removed))
+
+
+def dry_run(store: Store, collection: str, roots: Sequence[Path]) -> list[FileResult]:
+    """What ``pruned`` would remove, as far as that can be told without reading archives."""
+    return [_removed(document) for document in gone(_documents(store, collection), roots)]
+
+
+def _found_gone(
+    store: Store, collection: str, roots: Sequence[Path], results: Sequence[FileResult]
+) -> list[Document]:
+    seen = {result.source for result in results}
+    unpacked = {result.source for result in results if result.status not in ("failed", "skipped")}
+    return gone(_documents(store, collection), roots, seen=seen, unpacked=unpacked)
+
+
+def _documents(store: Store, collection: str) -> list[Document]:
+    try:
+        return store.open(collection).documents()
+    except CollectionNotFound:
+        return []
+
+
+def _removed(document: Document) -> FileResult:
+    return FileResult(
+        document.name,
+        document.source,
+        "removed",
+        document.pages,
+        document.passages,
+        document.tokens,
+        reason="its file has gone",
+    )
 
 
 def gone(

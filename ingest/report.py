@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-Status = Literal["added", "replaced", "unchanged", "skipped", "failed"]
+Status = Literal["added", "replaced", "unchanged", "removed", "skipped", "failed"]
 WRITTEN = ("added", "replaced")
 
 

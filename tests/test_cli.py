@@ -292,8 +292,8 @@ def test_every_error_has_its_exit_code_and_no_traceback(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {
-        2: "BadRequest BadSetting BadName QuestionTooLong NotFound CollectionNotFound DocumentNotFound SourceMissing "
-        "ContextTooLong",
+        2: "BadRequest BadSetting BadName QuestionTooLong NotFound CollectionNotFound DocumentNotFound JobNotFound "
+        "SourceMissing ContextTooLong",
         3: "StoreError DataFolderInUse StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable",
     }
     codes = {name: code for code, names in expected.items() for name in names.split()}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.jobs import MAX_ATTEMPTS, Job, Jobs, Request
+from ingest.jobs import MAX_ATTEMPTS, Job, Jobs
 from ingest.report import FileResult, Progress
+from ingest.run import Run
 from rag.errors import BadRequest, JobNotFound, SourceMissing, StoreUnavailable
 
-ASKED = Request("c", ("/files",), prune=True)
+ASKED = Run("c", ("/files",), prune=True)
 GOOD = FileResult("files/a.md", "file:///files/a.md", "added", passages=3, tokens=99)
 BAD = FileResult("files/b.pdf", "file:///files/b.pdf", "failed", reason="It is broken.")
 
@@ -36,7 +37,7 @@ def restarted(jobs: Jobs, path: Path) -> Jobs:
 
 def test_from_asking_to_done(jobs: Jobs) -> None:
     asked = jobs.add(ASKED)
-    assert (asked.state, asked.request, asked.attempts) == ("queued", ASKED, 0)
+    assert (asked.state, asked.run, asked.attempts) == ("queued", ASKED, 0)
     job = jobs.begin()
     assert job is not None
     assert (job.id, job.state, job.attempts) == (asked.id, "running", 1)
@@ -64,7 +65,7 @@ def test_from_asking_to_done(jobs: Jobs) -> None:
 
 
 def test_the_oldest_first_and_the_newest_shown_first(jobs: Jobs) -> None:
-    asked = [jobs.add(Request(str(n), ("/x",))) for n in range(3)]
+    asked = [jobs.add(Run(str(n), ("/x",))) for n in range(3)]
     begun = [jobs.begin() for _ in asked]
     assert [job and job.id for job in begun] == [job.id for job in asked]
     assert [job.id for job in jobs.newest(2)] == [asked[2].id, asked[1].id]
@@ -130,7 +131,7 @@ def test_failed_as_a_whole_then_tried_again(jobs: Jobs) -> None:
         "Check the path.",
     )
     again = jobs.retry(asked.id)
-    assert (again.state, again.request.retry, again.request.prune) == ("queued", True, True)
+    assert (again.state, again.run) == ("queued", ASKED)
     assert (again.error, again.counts, jobs.results(asked.id)) == ("", {}, [])
     assert jobs.begin()
 

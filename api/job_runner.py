@@ -1,0 +1,80 @@
+"""Runs the jobs of a data folder one after the other, beside the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+
+from ingest.jobs import Job, Jobs
+from ingest.pipeline import Event, stepwise
+from ingest.report import FileResult, Found, Progress
+from ingest.run import Run
+from rag.errors import RagError
+
+log = logging.getLogger(__name__)
+
+PROGRESS_S = 0.5  # seconds between two notes of where a job is
+
+
+class JobRunner:
+    """``start`` begins a run of ingestion; ``writing`` is held while one is at work: one writer at a time."""
+
+    def __init__(self, jobs: Jobs, start: Callable[[Run], Iterator[Event]], writing: asyncio.Lock) -> None:
+        self.jobs = jobs
+        self._start = start
+        self._writing = writing
+        self._wake = asyncio.Event()
+        self._wake.set()  # there may be jobs from before
+        self._noted = 0.0
+
+    def wake(self) -> None:
+        """A job has been queued."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled; the job at hand is then put back, to be taken up by the next process."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while await self._next():
+                pass
+
+    async def _next(self) -> bool:
+        async with self._writing:
+            job = await asyncio.to_thread(self.jobs.begin)
+            if job is not None:
+                await self._do(job)
+        return job is not None
+
+    async def _do(self, job: Job) -> None:
+        log.info("job %s: %s into %s", job.id, ", ".join(job.run.paths), job.run.collection)
+        error: RagError | None = None
+        try:
+            async with aclosing(stepwise(self._start(job.run))) as events:
+                async for event in events:
+                    if not await asyncio.to_thread(self._goes_on, job.id, event):
+                        break
+        except asyncio.CancelledError:
+            self.jobs.put_back(job.id)
+            raise
+        except RagError as raised:
+            error = raised
+        except Exception:
+            log.exception("job %s failed", job.id)
+            error = RagError("An error that openbook did not expect.", "The service's log has the details.")
+        ended = await asyncio.to_thread(self.jobs.end, job.id, error)
+        log.info("job %s: %s %s", job.id, ended.state, ended.error or ended.counts)
+
+    def _goes_on(self, id_: str, event: Event) -> bool:
+        """Notes the event; False where the job has been cancelled."""
+        if isinstance(event, Found):
+            self.jobs.found(id_, event.files, event.bytes)
+        elif isinstance(event, FileResult):
+            self.jobs.result(id_, event)
+        elif isinstance(event, Progress) and time.monotonic() - self._noted >= PROGRESS_S:
+            self._noted = time.monotonic()
+            self.jobs.progress(id_, event)
+        return not self.jobs.get(id_).has_ended
