@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ingest.mail import parse_email, parse_message
 from ingest.markdown import parse_markdown
+from ingest.media_types import ARCHIVES
 from ingest.office import parse_docx, parse_epub, parse_html, parse_pptx, parse_xlsx
 from ingest.parsed import Parsed, Parser
 from ingest.pdf import parse_pdf
@@ -42,8 +43,9 @@ _VERSIONS: dict[Parser, int] = {
     parse_plain: 1,
 }
 
-# Formats that are known and not read: what to save them as.
+# Formats that are known and not read as documents, and the way out.
 INSTEAD = {
+    **dict.fromkeys(ARCHIVES, "Ingest it as a file: each document within is read as one of its own."),
     "application/msword": "Save it as .docx and ingest that.",
     "application/vnd.ms-powerpoint": "Save it as .pptx and ingest that.",
     "application/rtf": "Save it as .docx and ingest that.",

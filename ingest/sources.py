@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ingest.media_types import ARCHIVES, SNIFF, UNKNOWN, by_name, sniffed
 from rag.errors import SourceMissing
 
 MAX_BYTES = 256 * 2**20
+# An archive is read piece by piece and may be so many times as large as other files.
+_ARCHIVE_FACTOR = 16
 
 # Folders that tools make: copies, caches and downloads of what is elsewhere. (Hidden ones go by their name.)
 PRUNED = {
@@ -19,78 +22,6 @@ PRUNED = {
     "bower_components": "installed packages",
     "site-packages": "installed packages",
 }
-
-MEDIA_TYPES = {
-    ".bash": "text/x-shellscript",
-    ".c": "text/x-c",
-    ".cc": "text/x-c++",
-    ".cfg": "text/plain",
-    ".conf": "text/plain",
-    ".cpp": "text/x-c++",
-    ".cs": "text/x-csharp",
-    ".css": "text/css",
-    ".csv": "text/csv",
-    ".cu": "text/x-cuda",
-    ".diff": "text/x-diff",
-    ".doc": "application/msword",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".eml": "message/rfc822",
-    ".epub": "application/epub+zip",
-    ".go": "text/x-go",
-    ".h": "text/x-c",
-    ".hpp": "text/x-c++",
-    ".htm": "text/html",
-    ".html": "text/html",
-    ".ini": "text/plain",
-    ".java": "text/x-java",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".jsonl": "application/json",
-    ".jsx": "text/javascript",
-    ".kt": "text/x-kotlin",
-    ".log": "text/plain",
-    ".lua": "text/x-lua",
-    ".markdown": "text/markdown",
-    ".md": "text/markdown",
-    ".msg": "application/vnd.ms-outlook",
-    ".odp": "application/vnd.oasis.opendocument.presentation",
-    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
-    ".odt": "application/vnd.oasis.opendocument.text",
-    ".pdf": "application/pdf",
-    ".php": "text/x-php",
-    ".pl": "text/x-perl",
-    ".ppt": "application/vnd.ms-powerpoint",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".proto": "text/plain",
-    ".py": "text/x-python",
-    ".pyi": "text/x-python",
-    ".r": "text/x-r",
-    ".rb": "text/x-ruby",
-    ".rs": "text/x-rust",
-    ".rst": "text/x-rst",
-    ".rtf": "application/rtf",
-    ".scala": "text/x-scala",
-    ".sh": "text/x-shellscript",
-    ".sql": "text/x-sql",
-    ".swift": "text/x-swift",
-    ".tex": "text/x-tex",
-    ".toml": "application/toml",
-    ".ts": "text/typescript",
-    ".tsv": "text/tab-separated-values",
-    ".tsx": "text/typescript",
-    ".txt": "text/plain",
-    ".xhtml": "application/xhtml+xml",
-    ".xls": "application/vnd.ms-excel",
-    ".xlsm": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".xml": "application/xml",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-}
-UNKNOWN = "application/octet-stream"
-
-# How much of a file of unknown type is looked at, in bytes.
-_SNIFF = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +73,11 @@ def find(paths: Sequence[Path], *, max_bytes: int = MAX_BYTES) -> Found:
 
 def media_type_of(path: Path) -> str:
     """By extension; a file without a known one by its first bytes: PDF, text, or UNKNOWN. Raises OSError."""
-    known = MEDIA_TYPES.get(path.suffix.lower())
+    known = by_name(path.name)
     if known:
         return known
     with path.open("rb") as file:
-        head = file.read(_SNIFF)
-    if head.startswith(b"%PDF-"):
-        return MEDIA_TYPES[".pdf"]
-    return "text/plain" if _is_text(head) else UNKNOWN
-
-
-def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
-        return False
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        # The read may end within a character (of at most four bytes).
-        return len(head) == _SNIFF and exc.start > _SNIFF - 4 and exc.reason == "unexpected end of data"
-    return True
+        return sniffed(file.read(SNIFF))
 
 
 class Walk:
@@ -235,8 +152,9 @@ class Walk:
     ) -> Iterator[str]:
         if not stat.S_ISREG(status.st_mode):
             yield "not a regular file"
-        if status.st_size > self._max_bytes:
-            yield f"too large ({status.st_size:,} bytes; at most {self._max_bytes:,} are read)"
+        most = self._max_bytes * (_ARCHIVE_FACTOR if media_type in ARCHIVES else 1)
+        if status.st_size > most:
+            yield f"too large ({status.st_size:,} bytes; at most {most:,} are read)"
         if not explicit and not status.st_size:
             yield "empty"
         if not explicit and media_type == UNKNOWN:

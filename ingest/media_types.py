@@ -1,0 +1,139 @@
+"""What a file is: by its name's extension, or by its first bytes."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_OPEN = "application/vnd.oasis.opendocument."
+
+MEDIA_TYPES = {
+    ".adoc": "text/asciidoc",
+    ".asciidoc": "text/asciidoc",
+    ".atom": "application/xml",
+    ".bash": "text/x-shellscript",
+    ".bz2": "application/x-bzip2",
+    ".c": "text/x-c",
+    ".cc": "text/x-c++",
+    ".cfg": "text/plain",
+    ".conf": "text/plain",
+    ".cpp": "text/x-c++",
+    ".cs": "text/x-csharp",
+    ".css": "text/css",
+    ".csv": "text/csv",
+    ".cu": "text/x-cuda",
+    ".diff": "text/x-diff",
+    ".doc": "application/msword",
+    ".docm": _OFFICE + "wordprocessingml.document",
+    ".docx": _OFFICE + "wordprocessingml.document",
+    ".dot": "application/msword",
+    ".dotx": _OFFICE + "wordprocessingml.document",
+    ".eml": "message/rfc822",
+    ".epub": "application/epub+zip",
+    ".go": "text/x-go",
+    ".gz": "application/gzip",
+    ".h": "text/x-c",
+    ".hpp": "text/x-c++",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".ini": "text/plain",
+    ".java": "text/x-java",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".jsonl": "application/json",
+    ".jsx": "text/javascript",
+    ".kt": "text/x-kotlin",
+    ".log": "text/plain",
+    ".lua": "text/x-lua",
+    ".markdown": "text/markdown",
+    ".mbox": "application/mbox",
+    ".md": "text/markdown",
+    ".msg": "application/vnd.ms-outlook",
+    ".nxml": "application/xml",
+    ".odp": _OPEN + "presentation",
+    ".ods": _OPEN + "spreadsheet",
+    ".odt": _OPEN + "text",
+    ".otp": _OPEN + "presentation",
+    ".ots": _OPEN + "spreadsheet",
+    ".ott": _OPEN + "text",
+    ".pdf": "application/pdf",
+    ".php": "text/x-php",
+    ".pl": "text/x-perl",
+    ".potx": _OFFICE + "presentationml.presentation",
+    ".pps": "application/vnd.ms-powerpoint",
+    ".ppsx": _OFFICE + "presentationml.presentation",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".pptm": _OFFICE + "presentationml.presentation",
+    ".pptx": _OFFICE + "presentationml.presentation",
+    ".proto": "text/plain",
+    ".py": "text/x-python",
+    ".pyi": "text/x-python",
+    ".r": "text/x-r",
+    ".rb": "text/x-ruby",
+    ".rs": "text/x-rust",
+    ".rss": "application/xml",
+    ".rst": "text/x-rst",
+    ".rtf": "application/rtf",
+    ".scala": "text/x-scala",
+    ".sh": "text/x-shellscript",
+    ".sql": "text/x-sql",
+    ".swift": "text/x-swift",
+    ".tar": "application/x-tar",
+    ".tbz2": "application/x-bzip2",
+    ".tex": "text/x-tex",
+    ".tgz": "application/gzip",
+    ".toml": "application/toml",
+    ".ts": "text/typescript",
+    ".tsv": "text/tab-separated-values",
+    ".tsx": "text/typescript",
+    ".txt": "text/plain",
+    ".txz": "application/x-xz",
+    ".vtt": "text/vtt",
+    ".xhtml": "application/xhtml+xml",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsm": _OFFICE + "spreadsheetml.sheet",
+    ".xlsx": _OFFICE + "spreadsheetml.sheet",
+    ".xlt": "application/vnd.ms-excel",
+    ".xltx": _OFFICE + "spreadsheetml.sheet",
+    ".xml": "application/xml",
+    ".xz": "application/x-xz",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".zip": "application/zip",
+}
+# What holds other files and is no document itself.
+ARCHIVES = {MEDIA_TYPES[suffix] for suffix in (".zip", ".tar", ".gz", ".bz2", ".xz", ".mbox")}
+UNKNOWN = "application/octet-stream"
+
+# How much of a file without a known extension is looked at, in bytes.
+SNIFF = 8192
+
+# What such a file may begin with. ZIP is not among these: an office document begins as an archive does.
+_MAGIC = {
+    b"%PDF-": ".pdf",
+    b"{\\rtf": ".rtf",
+}
+
+
+def by_name(name: str) -> str | None:
+    """The media type that the extension stands for."""
+    return MEDIA_TYPES.get(PurePosixPath(name).suffix.lower())
+
+
+def sniffed(head: bytes) -> str:
+    """By a file's first SNIFF bytes: one of a few formats, text, or UNKNOWN."""
+    for magic, suffix in _MAGIC.items():
+        if head.startswith(magic):
+            return MEDIA_TYPES[suffix]
+    return "text/plain" if _is_text(head) else UNKNOWN
+
+
+def _is_text(head: bytes) -> bool:
+    if b"\0" in head:
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        # The read may end within a character (of at most four bytes).
+        return len(head) == SNIFF and exc.start > SNIFF - 4 and exc.reason == "unexpected end of data"
+    return True
