@@ -57,7 +57,7 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
                 engine.owner.announce(url)
                 log.info("openbook answers at %s", url)
             with closing(Jobs(engine.owner.folder / "jobs.db")) as jobs:
-                runner = JobRunner(jobs, partial(begin, engine.rag), writing)
+                runner = JobRunner(jobs, partial(begin, engine), writing)
                 running = asyncio.create_task(runner.run())
                 try:
                     yield {"engine": engine, "loading": loading, "writing": writing, "runner": runner}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -14,35 +13,12 @@ from sse_starlette import EventSourceResponse
 from api.job_runner import JobRunner
 from api.routes import SSE, EngineOf, asked_for, event_of, owner_only, problems_of
 from api.schemas import IngestRequest
-from ingest.jobs import Job, Jobs
-from ingest.report import FileResult
+from ingest.jobs import JobList, Jobs, JobView
 from ingest.run import begin
 
 router = APIRouter(prefix="/v1/jobs", dependencies=[Depends(owner_only)])
 
 FOLLOW_S = 0.3  # seconds between two looks at a job that is followed
-
-
-@dataclass(frozen=True, slots=True)
-class JobReply:
-    """``left_s``: seconds that the rest will take at the rate so far; None while that is not known."""
-
-    job: Job
-    left_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JobList:
-    jobs: tuple[JobReply, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class JobResults:
-    """What happened to the files so far, in order."""
-
-    job: Job
-    left_s: float | None
-    files: tuple[FileResult, ...]
 
 
 def runner_of(request: Request) -> JobRunner:
@@ -58,25 +34,25 @@ RunnerOf = Annotated[JobRunner, Depends(runner_of)]
     responses=problems_of(403, 404, 409, 422, 503),
     summary="Ingest files as a job that survives restarts",
 )
-async def add(body: IngestRequest, engine: EngineOf, runner: RunnerOf, response: Response) -> JobReply:
+async def add(body: IngestRequest, engine: EngineOf, runner: RunnerOf, response: Response) -> JobView:
     asked = await asked_for(body)
-    await asyncio.to_thread(begin, engine.rag, asked)  # raises now what it would raise then
+    await asyncio.to_thread(begin, engine, asked)  # raises now what it would raise then
     job = await asyncio.to_thread(runner.jobs.add, asked)
     runner.wake()
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return JobReply(job)
+    return JobView(job)
 
 
 @router.get("", responses=problems_of(403, 422), summary="Jobs, the newest first")
 async def newest(runner: RunnerOf, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobList:
-    return JobList(tuple(map(_reply, await asyncio.to_thread(runner.jobs.newest, limit))))
+    return JobList(tuple(await asyncio.to_thread(runner.jobs.newest, limit)))
 
 
 @router.get("/{id_}", responses=problems_of(403, 404, 422), summary="A job and what happened to its files")
 async def show(
     id_: str, runner: RunnerOf, after: Annotated[int, Query(ge=0, description="Results to leave out.")] = 0
-) -> JobResults:
-    return await asyncio.to_thread(_results, runner.jobs, id_, after)
+) -> JobView:
+    return await asyncio.to_thread(runner.jobs.view, id_, after)
 
 
 @router.get(
@@ -91,8 +67,8 @@ async def follow(id_: str, runner: RunnerOf) -> EventSourceResponse:
 
 
 @router.post("/{id_}/cancel", responses=problems_of(403, 404, 422), summary="End a job; what is done stays")
-async def cancel(id_: str, runner: RunnerOf) -> JobReply:
-    return JobReply(await asyncio.to_thread(runner.jobs.cancel, id_))
+async def cancel(id_: str, runner: RunnerOf) -> JobView:
+    return JobView(await asyncio.to_thread(runner.jobs.cancel, id_))
 
 
 @router.post(
@@ -100,32 +76,23 @@ async def cancel(id_: str, runner: RunnerOf) -> JobReply:
     responses=problems_of(403, 404, 422),
     summary="Do an ended job again, failed files included",
 )
-async def retry(id_: str, runner: RunnerOf) -> JobReply:
+async def retry(id_: str, runner: RunnerOf) -> JobView:
     job = await asyncio.to_thread(runner.jobs.retry, id_)
     runner.wake()
-    return JobReply(job)
-
-
-def _reply(job: Job) -> JobReply:
-    return JobReply(job, job.left_s(datetime.now(UTC)))
-
-
-def _results(jobs: Jobs, id_: str, after: int) -> JobResults:
-    reply = _reply(jobs.get(id_))
-    return JobResults(reply.job, reply.left_s, tuple(jobs.results(id_, after)))
+    return JobView(job)
 
 
 async def _events(jobs: Jobs, id_: str) -> AsyncIterator[dict[str, str]]:
     told, last = 0, None
     while True:
-        now = await asyncio.to_thread(_results, jobs, id_, told)
+        now = await asyncio.to_thread(jobs.view, id_, told)
         for file in now.files:
             yield event_of("file", file)
         told += len(now.files)
         if now.job.has_ended:
-            yield event_of("job", JobReply(now.job))
+            yield event_of("job", replace(now, files=()))
             return
         if now.job != last:
             last = now.job
-            yield event_of("progress", JobReply(now.job, now.left_s))
+            yield event_of("progress", replace(now, files=()))
         await asyncio.sleep(FOLLOW_S)

@@ -154,18 +154,19 @@ async def search(body: SearchRequest, engine: EngineOf) -> SearchReply:
     summary="Read files of the service's machine into a collection (the owner of the data folder only)",
 )
 async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
-    run = await asyncio.to_thread(begin, engine.rag, await asked_for(body))
+    run = await asyncio.to_thread(begin, engine, await asked_for(body))
     return EventSourceResponse(_ingest_events(run, request.state.writing))
 
 
 async def asked_for(body: IngestRequest) -> Run:
     """Raises BadRequest for one that is relative, SourceMissing for one that is not there."""
     paths = [Path(path) for path in body.paths]
-    for path in paths:
+    for path in (*paths, *map(Path, body.changed or ())):
         if not path.is_absolute():
             raise BadRequest(f"{path} is not an absolute path.", "Send absolute paths.")
     await asyncio.to_thread(check_there, paths)
-    return Run(body.collection, tuple(body.paths), body.prune)
+    changed = None if body.changed is None else tuple(body.changed)
+    return Run(body.collection, tuple(body.paths), body.prune, body.retry, changed)
 
 
 async def _ingest_events(run: Iterator[Happening], writing: asyncio.Lock) -> AsyncIterator[dict[str, str]]:

@@ -57,6 +57,8 @@ class IngestRequest(Request):
     paths: list[str] = Field(min_length=1, description="Absolute paths on the machine of the service.")
     collection: str = "default"
     prune: bool = Field(False, description="Remove documents whose files have gone from these folders.")
+    retry: bool = Field(False, description="Try again what failed before, though it has not changed.")
+    changed: list[str] | None = Field(None, description="Only these files below the paths have changed.")
 
 
 class RemoveRequest(Request):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,13 @@ from rich.table import Table
 
 from ingest import catalog
 from ingest.catalog import Listing, Removal
-from ingest.pipeline import Event, Ingestion, check_there, stepwise
-from ingest.report import FileResult, Found, Report, Waiting
+from ingest.jobs import JobView
+from ingest.pipeline import Event, check_there, stepwise
+from ingest.report import WRITTEN, FileResult, Found, Report, Status, Waiting
 from ingest.report import Progress as Step
+from ingest.run import Run, begin
 from rag.compose import open_rag
+from rag.errors import ServiceUnreachable
 from rag.remote import find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import CollectionOption, JsonOption, err, literal, out, print_json
@@ -33,13 +37,28 @@ PathsArgument = Annotated[list[Path], typer.Argument(help="Files and folders to 
 
 
 def ingest(
-    paths: PathsArgument, collection: CollectionOption = "default", as_json: JsonOption = False
+    paths: PathsArgument,
+    collection: CollectionOption = "default",
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove documents whose files have gone from these folders.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again what failed before, though it has not changed.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it to the service as a job, and return at once.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Read files and folders into a collection. Unchanged files cost nothing; changed ones are replaced."""
     check_there(paths)  # before anything is opened
     settings = load_settings()
-    with _progress_bar(enabled=not as_json) as show:
-        report = _run(settings, [path.absolute() for path in paths], collection, show)
+    run = Run(collection, tuple(str(path.absolute()) for path in paths), prune, retry)
+    if detach:
+        _detach(settings, run, as_json)
+        return
+    with progress_bar(enabled=not as_json) as show:
+        report = perform(settings, run, show)
     if as_json:
         print_json(report)
     else:
@@ -48,22 +67,34 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _run(settings: Settings, paths: Sequence[Path], collection: str, show: Show) -> Report:
+def perform(settings: Settings, run: Run, show: Show) -> Report:
+    """Through the service where one runs on the data folder, else here."""
     service = find_service(settings.data_dir)
     if service is None:
-        return asyncio.run(_local_run(settings, paths, collection, show))
-    body = {"paths": [str(path) for path in paths], "collection": collection}
-    for event in service.stream("POST", "/v1/ingest", EVENTS, last="report", json=body):
+        return asyncio.run(_local_run(settings, run, show))
+    for event in service.stream("POST", "/v1/ingest", EVENTS, last="report", json=asdict(run)):
         show(event)
     assert isinstance(event, Report)
     return event
 
 
-async def _local_run(settings: Settings, paths: Sequence[Path], collection: str, show: Show) -> Report:
+def _detach(settings: Settings, run: Run, as_json: bool) -> None:
+    service = find_service(settings.data_dir)
+    if service is None:
+        raise ServiceUnreachable(
+            "No service runs on this data folder that could do it as a job.",
+            "Start one with: openbook serve; or leave --detach out.",
+        )
+    view = service.call("POST", "/v1/jobs", JobView, accept=(202,), json=asdict(run))
+    if as_json:
+        print_json(view)
+    else:
+        out.print(f"job {view.job.id} is queued; follow it with: openbook jobs {view.job.id} --follow")
+
+
+async def _local_run(settings: Settings, run: Run, show: Show) -> Report:
     async with open_rag(settings, "openbook ingest") as engine:
-        rag = engine.rag
-        ingestion = Ingestion(rag.store, rag.embedder, rag.tokens, collection)
-        async for event in stepwise(ingestion.run(paths)):
+        async for event in stepwise(begin(engine, run)):
             show(event)
     assert isinstance(event, Report)
     return event
@@ -133,7 +164,7 @@ async def _local_rm(settings: Settings, collection: str, names: Sequence[str], e
 
 
 @contextmanager
-def _progress_bar(*, enabled: bool) -> Iterator[Show]:
+def progress_bar(*, enabled: bool) -> Iterator[Show]:
     """Yields what takes each event: a bar over files, with the file at hand and what is being done with it."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -162,19 +193,26 @@ def _progress_bar(*, enabled: bool) -> Iterator[Show]:
         yield show
 
 
-def _print_report(report: Report) -> None:
-    for result in report.files:
-        if result.status in ("failed", "skipped"):
-            colour = "red" if result.status == "failed" else "yellow"
+def print_notable(results: Iterable[FileResult]) -> None:
+    """The files of which a person should know more than their number."""
+    colours = {"failed": "red", "skipped": "yellow", "removed": "yellow"}
+    for result in results:
+        if colour := colours.get(result.status):
             told = escape(f"{result.name}: {result.reason} {result.hint}".strip())
             out.print(f"[{colour}]{result.status}[/{colour}]", told)
-    written = [result for result in report.files if result.status in ("added", "replaced")]
-    counts = ", ".join(
-        f"{report.count(status)} {status}"
-        for status in ("added", "replaced", "unchanged", "skipped", "failed")
-        if report.count(status)
-    )
-    out.print(f"{report.collection}: {counts or 'no files found'}")
+
+
+def counted(report: Report) -> str:
+    """The files by status, in words."""
+    statuses: tuple[Status, ...] = ("added", "replaced", "unchanged", "removed", "skipped", "failed")
+    counts = (f"{report.count(status)} {status}" for status in statuses if report.count(status))
+    return ", ".join(counts) or "no files found"
+
+
+def _print_report(report: Report) -> None:
+    print_notable(report.files)
+    written = [result for result in report.files if result.status in WRITTEN]
+    out.print(f"{report.collection}: {counted(report)}")
     out.print(
         f"{report.parsed} files parsed, {report.embedded} passages embedded, "
         f"{sum(result.tokens for result in written):,} tokens written, {report.seconds.get('total', 0):.1f} s"

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +75,21 @@ class Job:
         return passed * max(0, self.bytes - self.bytes_done) / self.bytes_done
 
 
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job for who looks at it. ``left_s``: seconds that the rest will take at the rate so far, None while that
+    is not known. ``files``: what happened to each so far, in order, where that was asked for."""
+
+    job: Job
+    left_s: float | None = None
+    files: tuple[FileResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    jobs: tuple[JobView, ...]
+
+
 class Jobs:
     """All jobs of one data folder, whose owner opens this. Safe to use from threads."""
 
@@ -112,9 +127,15 @@ class Jobs:
             raise JobNotFound.of(id_)
         return _loaded(rows[0][0])
 
-    def newest(self, limit: int = 50) -> list[Job]:
+    def view(self, id_: str, after: int = 0) -> JobView:
+        """With its results but for the first ``after``."""
+        with self._lock:
+            return replace(_view(self.get(id_)), files=tuple(self.results(id_, after)))
+
+    def newest(self, limit: int = 50) -> list[JobView]:
         return [
-            _loaded(row[0]) for row in self._rows("SELECT job FROM jobs ORDER BY number DESC LIMIT ?", limit)
+            _view(_loaded(row[0]))
+            for row in self._rows("SELECT job FROM jobs ORDER BY number DESC LIMIT ?", limit)
         ]
 
     def results(self, id_: str, after: int = 0) -> list[FileResult]:
@@ -241,6 +262,10 @@ _NOTHING_DONE: dict[str, Any] = {
     "ended_at": "", "files": None, "bytes": None, "files_done": 0, "bytes_done": 0, "counts": {}, "now": "",
     "error": "", "hint": "",
 }  # fmt: skip
+
+
+def _view(job: Job) -> JobView:
+    return JobView(job, job.left_s(datetime.now(UTC)))
 
 
 def _now() -> str:

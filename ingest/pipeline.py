@@ -17,6 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ingest import sources
+from ingest.changes import find_changed
+from ingest.failures import Failures
+from ingest.gone import is_gone
 from ingest.parse import parse, parser_version
 from ingest.parsed import Parsed
 from ingest.passages import TILING_VERSION, max_characters_for, passages
@@ -53,23 +56,33 @@ class Ingestion:
 
     def __init__(self, store: Store, embedder: Embedder, tokens: TokenCounter, collection: str) -> None:
         self._store, self._embedder, self._tokens = store, embedder, tokens
+        self._failures: Failures | None = None
+        self._by_content: dict[str, Document] | None = None
         self._collection = collection
         self._index = _existing(store, collection)
         self._max_characters = max_characters_for(embedder.max_tokens)
         self._tally = _Tally([])
         self._seconds: dict[str, float] = {}
 
-    def run(self, paths: Sequence[Path]) -> Iterator[Event]:
-        """Found, then Progress and FileResult for each file, then the Report.
+    def run(
+        self,
+        paths: Sequence[Path],
+        changed: Sequence[Path] | None = None,
+        failures: Failures | None = None,
+    ) -> Iterator[Event]:
+        """Found, then Progress and FileResult for each file, then the Report. With ``changed`` only these files
+        below ``paths`` are looked at; with ``failures`` one that failed before is not tried again until it or its
+        parser has changed.
 
         Raises SourceMissing before anything is done; StoreErrors and a missing embedding model end the run,
         and what was stored stays. Everything else that can go wrong is that file's result.
         """
         began = time.perf_counter()
+        self._failures = failures
         # Again, since a run may wait for its turn: the one before may have made or dropped the collection.
         self._index = _existing(self._store, self._collection)
         check_there(paths)
-        found = _named(find(paths))
+        found = _named(find(paths) if changed is None else find_changed(changed, paths))
         yield Found(len(found.sources) + len(found.skipped), sum(source.size for source in found.sources))
         for skipped in found.skipped:
             yield self._done(self._beside_former(_skipped(skipped), _uri_of(skipped)), 0)
@@ -108,19 +121,46 @@ class Ingestion:
         current = self._current(source.uri)
         if current and current[0].revision == revision:
             return _result(source, "unchanged", current[0])
+        if self._failures and (known := self._failures.known(self._collection, source.uri, revision)):
+            return known
         yield self._progress(source, "parse")
-        with self._timed("parse"):
+        with self._timed("parse"), self._remembered(source, revision):
             parsed = parse(data, source.name, source.media_type)
             tiles = passages(parsed, document_id, revision, self._tokens.count, self._max_characters)
         self._tally.parsed += 1
         document = self._document(source, content_hash, document_id, revision, parsed, tiles)
-        vectors = yield from self._embed(source, document, tiles)
+        vectors = None if current else self._moved(document, tiles)
+        if vectors is None:
+            vectors = yield from self._embed(source, document, tiles)
         yield self._progress(source, "store", len(tiles), len(tiles))
         with self._timed("store"):
             # Made only now, so that a run in which nothing could be read leaves no empty collection.
             self._index = self._index or self._store.open(self._collection, create=True)
             self._index.put(document, tiles, vectors)
         return _result(source, "replaced" if current else "added", document)
+
+    def _moved(self, document: Document, tiles: Sequence[Passage]) -> Vectors | None:
+        """The vectors of a document with the same passages whose file is not there any more: a rename costs no
+        embedding. New ones would differ in the file's name alone."""
+        if self._index is None:
+            return None
+        if self._by_content is None:
+            self._by_content = {each.content_hash: each for each in self._index.documents()}
+        former = self._by_content.get(document.content_hash)
+        if former is None or not is_gone(former.source):
+            return None
+        stored = self._index.read(former.id)
+        same = [(p.text, p.section) for p in stored] == [(p.text, p.section) for p in tiles]
+        return self._index.vectors(stored) if same else None
+
+    @contextmanager
+    def _remembered(self, source: Source, revision: str) -> Iterator[None]:
+        try:
+            yield
+        except SourceError as error:
+            if self._failures:
+                self._failures.remember(self._collection, revision, _failure(source, error))
+            raise
 
     def _embed(
         self, source: Source, document: Document, tiles: Sequence[Passage]

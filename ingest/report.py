@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Status = Literal["added", "replaced", "unchanged", "removed", "skipped", "failed"]
-WRITTEN = ("added", "replaced")
+WRITTEN: tuple[Status, ...] = ("added", "replaced")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.failures import Failures
 from ingest.pipeline import Event, Ingestion
 from ingest.prune import pruned
-from rag.answer import Rag
+from rag.compose import Engine
+from rag.ports import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``paths`` are absolute. ``prune`` removes documents whose files have gone from these folders."""
+    """``paths`` are absolute. ``prune`` removes documents whose files have gone from these folders. With ``changed``
+    only those files below them are looked at, as far as they are there: a watcher knows that nothing else has
+    changed. ``retry`` tries again what failed before, though it has not changed."""
 
     collection: str
     paths: tuple[str, ...]
     prune: bool = False
+    retry: bool = False
+    changed: tuple[str, ...] | None = None
 
 
-def begin(rag: Rag, run: Run) -> Iterator[Event]:
+def begin(engine: Engine, run: Run) -> Iterator[Event]:
     """The run's events, which do the work; none is done before the first is asked for.
 
     Raises BadName, FingerprintMismatch and StoreUnavailable now, SourceMissing with the first event.
     """
+    rag = engine.rag
+    ingestion = Ingestion(rag.store, rag.embedder, rag.tokens, run.collection)
+    return _events(ingestion, rag.store, run, engine.owner.folder / "failures.db")
+
+
+def _events(ingestion: Ingestion, store: Store, run: Run, failed_before: Path) -> Iterator[Event]:
     paths = [Path(path) for path in run.paths]
-    events = Ingestion(rag.store, rag.embedder, rag.tokens, run.collection).run(paths)
-    return pruned(events, rag.store, run.collection, paths) if run.prune else events
+    changed = None if run.changed is None else [Path(path) for path in run.changed]
+    with closing(Failures(failed_before)) as failures:
+        if run.retry:
+            failures.forget(run.collection)
+        events = ingestion.run(paths, changed, failures)
+        yield from pruned(events, store, run.collection, paths) if run.prune else events

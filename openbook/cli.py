@@ -19,6 +19,7 @@ import typer
 import api.cli
 import evals.cli
 import ingest.cli
+import ingest.job_cli
 from rag.errors import RagError
 from rag.terminal import exit_code, out, print_error
 
@@ -49,6 +50,7 @@ def options(
 for command in (
     api.cli.serve,
     ingest.cli.ingest,
+    ingest.job_cli.jobs,
     api.cli.ask,
     api.cli.search,
     api.cli.status,

@@ -10,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
 from ingest import catalog, pipeline
+from ingest.failures import Failures
 from ingest.parse import parse
+from ingest.parsed import Parsed
 from ingest.pipeline import Event, Ingestion, check_there, stepwise
 from ingest.report import FileResult, Found, Progress, Report
 from rag import errors as e
@@ -156,6 +159,68 @@ def test_another_parser_or_tiling_replaces_what_has_not_changed(
     assert statuses(house.run()) == {"files/a.md": "replaced"}
     assert statuses(house.run()) == {"files/a.md": "unchanged"}
     assert house.store.open(house.collection).size() == (1, 1)
+
+
+def test_a_rename_costs_no_embedding(house: House) -> None:
+    old = house.write("old.md", "# A\n\nText of a.\n\n# B\n\nText of b.\n")
+    house.run()
+    embedded = len(house.embedder.embedded)
+    house.write("deep/new.md", old.read_text())
+    old.unlink()
+    moved = house.run()
+    assert statuses(moved) == {"files/deep/new.md": "added"}
+    assert (moved.parsed, moved.embedded, len(house.embedder.embedded)) == (1, 0, embedded)
+    index = house.store.open(house.collection)
+    before, after = sorted(index.documents(), key=lambda each: each.name != "files/old.md")
+    assert after.name == "deep/new.md"
+    np.testing.assert_array_equal(index.vectors(index.read(before.id)), index.vectors(index.read(after.id)))
+
+
+def test_a_copy_is_embedded_since_its_name_is_another(house: House) -> None:
+    house.write("one.md", "# A\n\nText of a.\n")
+    house.run()
+    house.write("two.md", "# A\n\nText of a.\n")
+    assert house.run().embedded == 1
+
+
+def test_what_failed_is_not_tried_again_until_it_changes(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = house.write("bad.pdf", b"no PDF")
+    tried: list[str] = []
+
+    def counted(data: bytes, name: str, media_type: str) -> Parsed:
+        tried.append(name)
+        return parse(data, name, media_type)
+
+    monkeypatch.setattr(pipeline, "parse", counted)
+
+    def run(collection: str = "default") -> FileResult:
+        failures = Failures(tmp_path / "failures.db")
+        *_, report = house.ingestion(collection).run([house.files], failures=failures)
+        failures.close()
+        assert isinstance(report, Report)
+        return result(report, "files/bad.pdf")
+
+    first, again = run(), run()
+    assert (first.status, first.error) == (again.status, again.error) == ("failed", "SourceCorrupt")
+    assert again.reason == first.reason
+    assert "not tried again" in again.hint
+    assert tried == ["files/bad.pdf"]
+    bad.write_bytes(b"still no PDF")
+    assert "not tried again" not in run().hint
+    bad.write_bytes(b"%PDF-")
+    monkeypatch.setattr(pipeline, "parser_version", lambda _media_type: "next")
+    run()
+    assert len(tried) == 3
+
+
+def test_only_what_changed_is_looked_at(house: House) -> None:
+    house.write("a.md", "# A\n\nText.\n")
+    b, hidden = house.write("b.md", "# B\n\nText.\n"), house.write(".git/c.md", "# C\n")
+    *_, report = house.ingestion().run([house.files], [b, hidden, house.files / "gone.md"])
+    assert isinstance(report, Report)
+    assert statuses(report) == {"files/b.md": "added"}
 
 
 def test_another_type_for_the_same_bytes_is_another_text(house: House) -> None:

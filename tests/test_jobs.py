@@ -68,7 +68,7 @@ def test_the_oldest_first_and_the_newest_shown_first(jobs: Jobs) -> None:
     asked = [jobs.add(Run(str(n), ("/x",))) for n in range(3)]
     begun = [jobs.begin() for _ in asked]
     assert [job and job.id for job in begun] == [job.id for job in asked]
-    assert [job.id for job in jobs.newest(2)] == [asked[2].id, asked[1].id]
+    assert [view.job.id for view in jobs.newest(2)] == [asked[2].id, asked[1].id]
 
 
 def test_a_job_that_ran_when_the_process_was_killed_is_queued_again(jobs: Jobs, path: Path) -> None:
@@ -151,7 +151,7 @@ def test_old_ended_jobs_are_forgotten_and_waiting_ones_are_not(
         ended = jobs.add(ASKED)
         jobs.cancel(ended.id)
     jobs.add(ASKED)
-    kept = [job.id for job in jobs.newest()]
+    kept = [view.job.id for view in jobs.newest()]
     assert waiting.id in kept
     assert len(kept) == 6
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakes import document
-from ingest.prune import gone, is_below
+from ingest.gone import gone, is_below
 from rag.errors import SourceMissing
 from rag.types import Document
 
