@@ -20,6 +20,7 @@ import api.cli
 import evals.cli
 import ingest.cli
 import ingest.job_cli
+import ingest.watch
 from rag.errors import RagError
 from rag.terminal import exit_code, out, print_error
 
@@ -50,6 +51,7 @@ def options(
 for command in (
     api.cli.serve,
     ingest.cli.ingest,
+    ingest.watch.watch,
     ingest.job_cli.jobs,
     api.cli.ask,
     api.cli.search,
