@@ -391,3 +391,21 @@ def test_killed_in_the_middle_of_an_ingest_and_run_again_it_is_as_if_nothing_had
             # The same text in another batch may differ in the last bits.
             assert vectors[name] == pytest.approx(b[key][1][name], abs=1e-5), hint
     assert comparable(cut.json("documents")) == comparable(whole.json("documents"))
+
+
+@pytest.mark.models
+def test_a_job_is_done_though_the_service_is_killed_in_the_middle(
+    make: Callable[..., Service], tmp_path: Path
+) -> None:
+    files = corpus(tmp_path / "files", "v1", 12)
+    house = serving(make())
+    job = house.json("ingest", str(files), "--detach", "-c", "team")["job"]["id"]
+    until(lambda: house.json("jobs", job)["job"]["files_done"] >= 2)
+    house.stop(signal.SIGKILL)
+    assert house.json("jobs", job)["job"]["state"] == "queued"
+    serving(house)
+    done = house.json("jobs", job, "--follow")
+    assert (done["job"]["state"], done["job"]["files_done"]) == ("done", 12)
+    assert done["job"]["counts"].get("unchanged", 0) >= 2
+    assert len(house.json("documents", "-c", "team")["documents"]) == 12
+    assert house.stop() == 0
