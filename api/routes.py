@@ -25,6 +25,7 @@ from api.schemas import (
     Check,
     IngestRequest,
     Readiness,
+    ReindexRequest,
     RemoveRequest,
     SearchReply,
     SearchRequest,
@@ -33,6 +34,7 @@ from api.schemas import (
 from ingest import catalog
 from ingest.pipeline import Event as Happening
 from ingest.pipeline import check_there, stepwise
+from ingest.reindex import reindexed
 from ingest.report import FileResult, Found, Progress, Report, Waiting
 from ingest.run import Run, begin
 from rag import wire
@@ -156,6 +158,18 @@ async def search(body: SearchRequest, engine: EngineOf) -> SearchReply:
 async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
     run = await asyncio.to_thread(begin, engine, await asked_for(body))
     return EventSourceResponse(_ingest_events(run, request.state.writing))
+
+
+@router.post(
+    "/v1/reindex",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(owner_only)],
+    responses={200: SSE, **problems_of(403, 404, 409, 422, 503)},
+    summary="Build a collection anew by the embedding model in use (the owner of the data folder only)",
+)
+async def reindex(body: ReindexRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
+    await asyncio.to_thread(engine.rag.store.open, body.collection, any_embedder=True)
+    return EventSourceResponse(_ingest_events(reindexed(engine.rag, body.collection), request.state.writing))
 
 
 async def asked_for(body: IngestRequest) -> Run:

@@ -61,6 +61,10 @@ class IngestRequest(Request):
     changed: list[str] | None = Field(None, description="Only these files below the paths have changed.")
 
 
+class ReindexRequest(Request):
+    collection: str = "default"
+
+
 class RemoveRequest(Request):
     names: list[str] = []
     folder: str = Field("/", description="Where relative paths in names begin.")

@@ -18,6 +18,7 @@ from ingest import catalog
 from ingest.catalog import Listing, Removal
 from ingest.jobs import JobView
 from ingest.pipeline import Event, check_there, stepwise
+from ingest.reindex import reindexed
 from ingest.report import WRITTEN, FileResult, Found, Report, Status, Waiting
 from ingest.report import Progress as Step
 from ingest.run import Run, begin
@@ -90,6 +91,32 @@ def _detach(settings: Settings, run: Run, as_json: bool) -> None:
         print_json(view)
     else:
         out.print(f"job {view.job.id} is queued; follow it with: openbook jobs {view.job.id} --follow")
+
+
+def reindex(collection: CollectionOption = "default", as_json: JsonOption = False) -> None:
+    """Build a collection anew by the embedding model in use; until it is whole, the old one stays."""
+    settings = load_settings()
+    with progress_bar(enabled=not as_json) as show:
+        if service := find_service(settings.data_dir):
+            body = {"collection": collection}
+            for event in service.stream("POST", "/v1/reindex", EVENTS, last="report", json=body):
+                show(event)
+        else:
+            event = asyncio.run(_local_reindex(settings, collection, show))
+    assert isinstance(event, Report)
+    if as_json:
+        print_json(event)
+    else:
+        out.print(
+            f"{collection}: {len(event.files)} documents, {event.embedded:,} passages embedded", markup=False
+        )
+
+
+async def _local_reindex(settings: Settings, collection: str, show: Show) -> Event:
+    async with open_rag(settings, "openbook reindex") as engine:
+        async for event in stepwise(reindexed(engine.rag, collection)):
+            show(event)
+    return event
 
 
 async def _local_run(settings: Settings, run: Run, show: Show) -> Report:

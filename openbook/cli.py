@@ -58,6 +58,7 @@ for command in (
     api.cli.status,
     ingest.cli.documents,
     ingest.cli.rm,
+    ingest.cli.reindex,
     api.cli.doctor,
     evals.cli.verify,
 ):

@@ -136,8 +136,7 @@ class FingerprintMismatch(StoreError):
         return cls(
             f"Collection {collection!r} was made with {stored}; this openbook uses {ours}. "
             "Vectors of two models cannot be compared.",
-            f"Build it anew beside the old one: openbook ingest PATH --collection {collection}-2, "
-            f"then drop the old one: openbook rm --all --collection {collection}",
+            f"Build it anew with: openbook reindex --collection {collection}",
         )
 
 

@@ -554,6 +554,42 @@ async def test_one_writer_at_a_time_and_the_second_sees_what_the_first_did(
     assert sorted(report["files"][0]["status"] for report in reports) == ["added", "unchanged"]
 
 
+async def test_a_collection_is_built_anew(engine: Engine, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    path = tmp_path / "new.txt"
+    path.write_text("Some new text.")
+    ingested(engine, path, collection="anew")
+    before = engine.rag.store.open("anew").documents()
+    told = await events(client, "/v1/reindex", {"collection": "anew"}, headers=OWNER)
+    assert [event.event for event in told] == ["found", "progress", "file", "report"]
+    assert json.loads(told[-1].data)["embedded"] == 1
+    assert engine.rag.store.open("anew").documents() == before
+    assert "anew.rebuilt" not in engine.rag.store.names()
+    unknown = await client.post("/v1/reindex", json={"collection": "nope"}, headers=OWNER)
+    problem(unknown, 404, "CollectionNotFound")
+    assert (await client.post("/v1/reindex", json={"collection": "anew"})).status_code == 403
+
+
+async def test_what_has_gone_is_removed_when_asked(
+    engine: Engine, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text(f"Text of {name}.")
+    body = {"paths": [str(folder)], "collection": "pruned"}
+    await events(client, "/v1/ingest", body, headers=OWNER)
+    (folder / "a.txt").unlink()
+    kept = await events(client, "/v1/ingest", body, headers=OWNER)
+    assert [file["status"] for file in json.loads(kept[-1].data)["files"]] == ["unchanged"]
+    told = await events(client, "/v1/ingest", body | {"prune": True}, headers=OWNER)
+    files = json.loads(told[-1].data)["files"]
+    assert [(file["name"], file["status"]) for file in files] == [
+        ("files/b.txt", "unchanged"),
+        ("files/a.txt", "removed"),
+    ]
+    assert [document.name for document in engine.rag.store.open("pruned").documents()] == ["files/b.txt"]
+
+
 class Connection:
     """A client that reads ``take`` bodies of a reply and then goes away, as a server would tell it."""
 

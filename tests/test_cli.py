@@ -234,6 +234,16 @@ def test_status_wait_gives_up_with_exit_code_3(run: Callable[..., Ran]) -> None:
     assert "no service runs on this data folder" in ran.err
 
 
+def test_reindex_keeps_what_is_there(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(TEXT)
+    assert run("ingest", str(tmp_path / "a.md")).code == 0
+    before = run("documents", "--json").json
+    ran = run("reindex")
+    assert (ran.code, ran.out) == (0, "default: 1 documents, 1 passages embedded\n")
+    assert run("documents", "--json").json == before
+    assert run("reindex", "-c", "nope").code == 2
+
+
 def test_ingest_then_rm(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()

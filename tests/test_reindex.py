@@ -1,0 +1,101 @@
+"""Built anew by another embedding model: beside the old one, swapped when whole, taken up when interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import FakeCounter, FakeEmbedder, FakeGenerator
+from ingest.pipeline import Ingestion
+from ingest.reindex import reindexed
+from ingest.report import FileResult, Report
+from rag.answer import Limits, Rag
+from rag.errors import CollectionNotFound, FingerprintMismatch
+from rag.ports import Vectors
+from rag.store.edge import EdgeStore
+from rag.text import indexed_text
+
+
+class Other(FakeEmbedder):
+    """Another model, of another size."""
+
+    name = "other"
+    dimension = 32
+
+
+def rag_of(folder: Path, embedder: FakeEmbedder) -> Rag:
+    store = EdgeStore(folder / "collections", embedder=embedder.name, dimension=embedder.dimension)
+    return Rag(store, embedder, FakeCounter(), FakeGenerator(""), Limits())
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Rag]:
+    """With a collection that the former model made."""
+    former = rag_of(tmp_path, FakeEmbedder())
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in ("a", "b", "c"):
+        (files / f"{name}.md").write_text(f"# {name}\n\nText of {name}.\n\n# More\n\nMore text of {name}.\n")
+    list(Ingestion(former.store, former.embedder, former.tokens, "team").run([files]))
+    former.store.close()
+    (files / "b.md").unlink()  # what is built anew needs no file
+    rag = rag_of(tmp_path, Other())
+    yield rag
+    rag.store.close()
+
+
+def run(rag: Rag) -> Report:
+    *_, report = reindexed(rag, "team")
+    assert isinstance(report, Report)
+    return report
+
+
+def test_the_same_documents_with_vectors_of_the_new_model(other: Rag) -> None:
+    with pytest.raises(FingerprintMismatch, match="openbook reindex --collection team"):
+        other.store.open("team")
+    before = other.store.open("team", any_embedder=True)
+    held = [(document, before.read(document.id)) for document in before.documents()]
+    report = run(other)
+    assert report.count("replaced") == 3
+    index = other.store.open("team")
+    assert [(document, index.read(document.id)) for document in index.documents()] == held
+    for document, passages in held:
+        expected: Vectors = Other().embed([indexed_text(document, passage) for passage in passages])
+        np.testing.assert_allclose(index.vectors(passages), expected, atol=1e-6)
+    assert other.store.names() == ["team"]
+    hits = index.search("text of b", Other().embed_query("text of b"), 3)
+    assert hits[0].document.name == "files/b.md"
+
+
+def test_interrupted_it_answers_as_before_and_is_taken_up(other: Rag) -> None:
+    events = reindexed(other, "team")
+    for event in events:
+        if isinstance(event, FileResult):
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert other.store.names() == ["team", "team.rebuilt"]
+    assert len(other.store.open("team", any_embedder=True).documents()) == 3
+    report = run(other)
+    assert (report.count("unchanged"), report.count("replaced")) == (1, 2)
+    assert other.store.names() == ["team"]
+
+
+def test_what_was_removed_meanwhile_does_not_come_back(other: Rag) -> None:
+    events = reindexed(other, "team")
+    next(event for event in events if isinstance(event, FileResult))
+    events.close()  # type: ignore[attr-defined]
+    old = other.store.open("team", any_embedder=True)
+    old.remove([document.id for document in other.store.open("team.rebuilt").documents()])
+    run(other)
+    assert [document.name for document in other.store.open("team").documents()] == [
+        "files/b.md",
+        "files/c.md",
+    ]
+
+
+def test_an_unknown_collection(other: Rag) -> None:
+    with pytest.raises(CollectionNotFound, match="'nope'"):
+        next(reindexed(other, "nope"))
