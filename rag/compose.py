@@ -13,6 +13,7 @@ import httpx
 from rag.answer import Limits, Rag
 from rag.errors import ModelUnavailable
 from rag.models.embed import SentenceEmbedder
+from rag.models.embed_cache import CachedEmbedder
 from rag.models.tokens import ServedTokenizer, TokenizerFile
 from rag.models.vllm_client import ChatClient
 from rag.models.vllm_process import VllmProcess, VllmStatus
@@ -53,7 +54,10 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
     """
     async with AsyncExitStack() as stack:
         owner = stack.enter_context(claim(settings.data_dir, doing))
-        embedder = SentenceEmbedder(settings.embedder)
+        embedder = SentenceEmbedder(settings.embedder, settings.data_dir / "cache" / "models")
+        vectors = settings.data_dir / "cache" / "embeddings.sqlite3"
+        cached = CachedEmbedder(embedder, vectors, identity=embedder.identity)
+        stack.callback(cached.close)
         store = await asyncio.to_thread(open_store, settings, embedder)
         stack.callback(store.close)
         server = managed_server(settings) if settings.llm_url is None else None
@@ -63,7 +67,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         stack.push_async_callback(generator.close)
         tokens = token_counter(settings, stack)
         yield Engine(
-            Rag(store, embedder, tokens, generator, limits(settings)), owner, server, preload=embedder.load
+            Rag(store, cached, tokens, generator, limits(settings)), owner, server, preload=embedder.load
         )
 
 
