@@ -58,6 +58,7 @@ class IngestRequest(Request):
     collection: str = "default"
     prune: bool = Field(False, description="Remove documents whose files have gone from these folders.")
     retry: bool = Field(False, description="Try again what failed before, though it has not changed.")
+    dry: bool = Field(False, description="Do nothing; tell what would be done.")
     changed: list[str] | None = Field(None, description="Only these files below the paths have changed.")
 
 

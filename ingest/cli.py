@@ -43,6 +43,10 @@ def ingest(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove documents whose files have gone from these folders.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Do nothing; show what would be read and, with --prune, removed."),
+    ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Try again what failed before, though it has not changed.")
     ] = False,
@@ -54,7 +58,7 @@ def ingest(
     """Read files and folders into a collection. Unchanged files cost nothing; changed ones are replaced."""
     check_there(paths)  # before anything is opened
     settings = load_settings()
-    run = Run(collection, tuple(str(path.absolute()) for path in paths), prune, retry)
+    run = Run(collection, tuple(str(path.absolute()) for path in paths), prune, retry, dry=dry_run)
     if detach:
         _detach(settings, run, as_json)
         return
@@ -62,6 +66,8 @@ def ingest(
         report = perform(settings, run, show)
     if as_json:
         print_json(report)
+    elif dry_run:
+        _print_plan(report)
     else:
         _print_report(report)
     if report.failed:
@@ -227,6 +233,14 @@ def print_notable(results: Iterable[FileResult]) -> None:
         if colour := colours.get(result.status):
             told = escape(f"{result.name}: {result.reason} {result.hint}".strip())
             out.print(f"[{colour}]{result.status}[/{colour}]", told)
+
+
+def _print_plan(report: Report) -> None:
+    for result in report.files:
+        if result.status in WRITTEN:
+            out.print(f"{result.status} {result.name}", markup=False)
+    print_notable(report.files)
+    out.print(f"{report.collection}: {counted(report)}; nothing was done (--dry-run)")
 
 
 def counted(report: Report) -> str:

@@ -57,6 +57,7 @@ class Ingestion:
     def __init__(self, store: Store, embedder: Embedder, tokens: TokenCounter, collection: str) -> None:
         self._store, self._embedder, self._tokens = store, embedder, tokens
         self._failures: Failures | None = None
+        self._dry = False
         self._by_content: dict[str, Document] | None = None
         self._collection = collection
         self._index = _existing(store, collection)
@@ -69,16 +70,18 @@ class Ingestion:
         paths: Sequence[Path],
         changed: Sequence[Path] | None = None,
         failures: Failures | None = None,
+        *,
+        dry: bool = False,
     ) -> Iterator[Event]:
         """Found, then Progress and FileResult for each file, then the Report. With ``changed`` only these files
         below ``paths`` are looked at; with ``failures`` one that failed before is not tried again until it or its
-        parser has changed.
+        parser has changed. A ``dry`` run tells what would be done, as far as that can be known without parsing.
 
         Raises SourceMissing before anything is done; StoreErrors and a missing embedding model end the run,
         and what was stored stays. Everything else that can go wrong is that file's result.
         """
         began = time.perf_counter()
-        self._failures = failures
+        self._failures, self._dry = failures, dry
         # Again, since a run may wait for its turn: the one before may have made or dropped the collection.
         self._index = _existing(self._store, self._collection)
         check_there(paths)
@@ -123,6 +126,8 @@ class Ingestion:
             return _result(source, "unchanged", current[0])
         if self._failures and (known := self._failures.known(self._collection, source.uri, revision)):
             return known
+        if self._dry:
+            return FileResult(source.name, source.uri, "replaced" if current else "added")
         yield self._progress(source, "parse")
         with self._timed("parse"), self._remembered(source, revision):
             parsed = parse(data, source.name, source.media_type)

@@ -14,8 +14,10 @@ from rag.ports import Store
 from rag.types import Document
 
 
-def pruned(events: Iterator[Event], store: Store, collection: str, roots: Sequence[Path]) -> Iterator[Event]:
-    """The events of a run over ``roots``; before the report, what has gone from them is removed.
+def pruned(
+    events: Iterator[Event], store: Store, collection: str, roots: Sequence[Path], *, dry: bool = False
+) -> Iterator[Event]:
+    """The events of a run over ``roots``; before the report, what has gone from them is removed (told, if dry).
 
     Raises SourceMissing as ``gone`` does, before anything is read.
     """
@@ -29,15 +31,11 @@ def pruned(events: Iterator[Event], store: Store, collection: str, roots: Sequen
             continue
         removed = []
         for document in _found_gone(store, collection, roots, results):
-            store.open(collection).remove([document.id])
+            if not dry:
+                store.open(collection).remove([document.id])
             removed.append(_removed(document))
             yield removed[-1]
         yield replace(event, files=(*event.files, *removed))
-
-
-def dry_run(store: Store, collection: str, roots: Sequence[Path]) -> list[FileResult]:
-    """What ``pruned`` would remove, as far as that can be told without reading archives."""
-    return [_removed(document) for document in gone(_documents(store, collection), roots)]
 
 
 def _found_gone(

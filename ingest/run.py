@@ -18,13 +18,15 @@ from rag.ports import Store
 class Run:
     """``paths`` are absolute. ``prune`` removes documents whose files have gone from these folders. With ``changed``
     only those files below them are looked at, as far as they are there: a watcher knows that nothing else has
-    changed. ``retry`` tries again what failed before, though it has not changed."""
+    changed. ``retry`` tries again what failed before, though it has not changed. A ``dry`` run
+    does nothing and tells what would be done."""
 
     collection: str
     paths: tuple[str, ...]
     prune: bool = False
     retry: bool = False
     changed: tuple[str, ...] | None = None
+    dry: bool = False
 
 
 def begin(engine: Engine, run: Run) -> Iterator[Event]:
@@ -41,7 +43,7 @@ def _events(ingestion: Ingestion, store: Store, run: Run, failed_before: Path) -
     paths = [Path(path) for path in run.paths]
     changed = None if run.changed is None else [Path(path) for path in run.changed]
     with closing(Failures(failed_before)) as failures:
-        if run.retry:
+        if run.retry and not run.dry:
             failures.forget(run.collection)
-        events = ingestion.run(paths, changed, failures)
-        yield from pruned(events, store, run.collection, paths) if run.prune else events
+        events = ingestion.run(paths, changed, failures, dry=run.dry)
+        yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events

@@ -234,6 +234,27 @@ def test_status_wait_gives_up_with_exit_code_3(run: Callable[..., Ran]) -> None:
     assert "no service runs on this data folder" in ran.err
 
 
+def test_a_dry_run_shows_what_would_go_first(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("a.md", "b.md"):
+        (folder / name).write_text(TEXT)
+    assert run("ingest", str(folder)).code == 0
+    (folder / "a.md").unlink()
+    (folder / "c.md").write_text(TEXT)
+    ran = run("ingest", str(folder), "--prune", "--dry-run")
+    assert ran.code == 0
+    assert ran.out == (
+        "added files/c.md\n"
+        "removed files/a.md: its file has gone\n"
+        "default: 1 added, 1 unchanged, 1 removed; nothing was done (--dry-run)\n"
+    )
+    assert len(run("documents", "--json").json["documents"]) == 2
+    assert run("ingest", str(folder), "--prune").code == 0
+    listed = run("documents", "--json").json["documents"]
+    assert [Path(document["source"]).name for document in listed] == ["b.md", "c.md"]
+
+
 def test_reindex_keeps_what_is_there(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(TEXT)
     assert run("ingest", str(tmp_path / "a.md")).code == 0

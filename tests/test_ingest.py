@@ -215,6 +215,24 @@ def test_what_failed_is_not_tried_again_until_it_changes(
     assert len(tried) == 3
 
 
+def test_a_dry_run_tells_and_does_nothing(house: House) -> None:
+    house.write("same.md", "Same.\n")
+    changed = house.write("changed.md", "Before.\n")
+    house.run()
+    before = house.content()
+    changed.write_text("After.\n")
+    house.write("new.md", "New.\n")
+    *_, report = house.ingestion().run([house.files], dry=True)
+    assert isinstance(report, Report)
+    assert statuses(report) == {
+        "files/changed.md": "replaced",
+        "files/new.md": "added",
+        "files/same.md": "unchanged",
+    }
+    assert (report.parsed, report.embedded) == (0, 0)
+    assert house.content() == before
+
+
 def test_only_what_changed_is_looked_at(house: House) -> None:
     house.write("a.md", "# A\n\nText.\n")
     b, hidden = house.write("b.md", "# B\n\nText.\n"), house.write(".git/c.md", "# C\n")
@@ -558,7 +576,7 @@ def test_all_drops_the_collection_even_of_another_embedder(full: House, tmp_path
     old.open("x", create=True)
     old.close()
     store = EdgeStore(tmp_path / "own", embedder=FakeEmbedder.name, dimension=FakeEmbedder.dimension)
-    with pytest.raises(e.FingerprintMismatch, match="openbook rm --all --collection x"):
+    with pytest.raises(e.FingerprintMismatch, match="openbook reindex --collection x"):
         store.open("x")
     assert "older" in str(catalog.sizes(store)["x"].error)
     assert catalog.removed(store, "x", [], Path("/"), everything=True).removed == ()
