@@ -2,63 +2,72 @@
 
 from __future__ import annotations
 
+from ingest.image import parse_image
+from ingest.legacy import libreoffice, parse_doc, parse_ppt
 from ingest.mail import parse_email, parse_message
 from ingest.markdown import parse_markdown
-from ingest.media_types import ARCHIVES
-from ingest.office import parse_docx, parse_epub, parse_html, parse_pptx, parse_xlsx
+from ingest.markup import parse_asciidoc, parse_rst
+from ingest.media_types import ARCHIVES, MEDIA_TYPES
+from ingest.opendocument import parse_odp, parse_odt
+from ingest.pandoc import parse_docx, parse_epub, parse_notebook, parse_rtf
 from ingest.parsed import Parsed, Parser
 from ingest.pdf import parse_pdf
 from ingest.plain import parse_plain
+from ingest.slides import parse_pptx
+from ingest.spreadsheet import parse_spreadsheet
+from ingest.web import parse_html
+from ingest.xml_text import parse_xml
 from rag.errors import SourceEmpty, SourceUnsupported
 
-PARSERS: dict[str, Parser] = {
-    "application/pdf": parse_pdf,
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": parse_docx,
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": parse_pptx,
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": parse_xlsx,
-    "application/vnd.ms-excel": parse_xlsx,
-    "application/epub+zip": parse_epub,
-    "application/xhtml+xml": parse_html,
-    "application/vnd.ms-outlook": parse_message,
-    "message/rfc822": parse_email,
-    "text/html": parse_html,
-    "text/markdown": parse_markdown,
-    "application/json": parse_plain,
-    "application/toml": parse_plain,
-    "application/xml": parse_plain,
-    "application/yaml": parse_plain,
+# By parser: its version, and the extensions whose media types it reads. Raise a version whenever its parser gives
+# another text or other regions: its files, and only these, are then read again.
+_TABLE: dict[Parser, tuple[int, str]] = {
+    parse_pdf: (1, ".pdf"),
+    parse_docx: (2, ".docx"),
+    parse_pptx: (2, ".pptx"),
+    parse_spreadsheet: (2, ".xlsx .xls .xlsb .ods"),
+    parse_doc: (1, ".doc"),
+    parse_ppt: (1, ".ppt"),
+    parse_odt: (1, ".odt"),
+    parse_odp: (1, ".odp"),
+    parse_rtf: (1, ".rtf"),
+    parse_epub: (2, ".epub"),
+    parse_html: (2, ".html .xhtml"),
+    parse_message: (2, ".msg"),
+    parse_email: (2, ".eml"),
+    parse_markdown: (1, ".md"),
+    parse_rst: (1, ".rst"),
+    parse_asciidoc: (1, ".adoc"),
+    parse_notebook: (1, ".ipynb"),
+    parse_image: (1, ".png .jpg .tif .bmp .webp .gif"),
+    parse_xml: (1, ".xml .svg"),
+    # And every text/ type that has no parser of its own.
+    parse_plain: (1, ".json .jsonl .toml .yaml .srt"),
 }
-
-# Raise a parser's number whenever it gives another text or other regions: its files are then read again.
-_VERSIONS: dict[Parser, int] = {
-    parse_pdf: 1,
-    parse_docx: 1,
-    parse_pptx: 1,
-    parse_xlsx: 1,
-    parse_epub: 1,
-    parse_html: 1,
-    parse_message: 1,
-    parse_email: 1,
-    parse_markdown: 1,
-    parse_plain: 1,
+PARSERS = {
+    MEDIA_TYPES[suffix]: parser for parser, (_, suffixes) in _TABLE.items() for suffix in suffixes.split()
 }
+# Text of these comes from another program where that is installed.
+_LEGACY = (parse_doc, parse_ppt)
 
 # Formats that are known and not read as documents, and the way out.
 INSTEAD = {
     **dict.fromkeys(ARCHIVES, "Ingest it as a file: each document within is read as one of its own."),
-    "application/msword": "Save it as .docx and ingest that.",
-    "application/vnd.ms-powerpoint": "Save it as .pptx and ingest that.",
-    "application/rtf": "Save it as .docx and ingest that.",
-    "application/vnd.oasis.opendocument.text": "Save it as .docx and ingest that.",
-    "application/vnd.oasis.opendocument.spreadsheet": "Save it as .xlsx and ingest that.",
-    "application/vnd.oasis.opendocument.presentation": "Save it as .pptx and ingest that.",
+    MEDIA_TYPES[".7z"]: "Unpack it and ingest the folder, or pack it as .zip.",
+    MEDIA_TYPES[".rar"]: "Unpack it and ingest the folder, or pack it as .zip.",
 }
 
 
 def parser_version(media_type: str) -> str:
-    """Part of a document's revision: what would read such a file, ``parse_pdf 1``; "" for what nothing reads."""
+    """Part of a document's revision: what would read such a file, ``parse_pdf 1``; "" for what nothing reads.
+
+    It changes, too, when LibreOffice is installed: old Word and PowerPoint files are then read again.
+    """
     parser = _parser(media_type)
-    return f"{parser.__name__} {_VERSIONS[parser]}" if parser else ""
+    if parser is None:
+        return ""
+    helper = " with LibreOffice" if parser in _LEGACY and libreoffice() else ""
+    return f"{parser.__name__} {_TABLE[parser][0]}{helper}"
 
 
 def parse(data: bytes, name: str, media_type: str) -> Parsed:

@@ -1,17 +1,32 @@
-"""PDF through PDFium: a region per page, and sections where the file has a table of contents."""
+"""PDF through PDFium: a region per page, and sections where the file has a table of contents.
+
+The document's text is what is written here from the words and their places: tables of numbers as Markdown, words
+that a line's end broke put together, running headers and footers left out. Passages hold that text without loss,
+and offsets count its characters, so a citation quotes exactly what was stored, on the page where it stands.
+
+A page without a text layer, or with one that has no meaning, is read from its image. One with text never is.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 import threading
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from ingest.parsed import Composer, Outline, Parsed, Region
+from ingest.ocr import Recognized, recognize
+from ingest.parsed import Composer, Parsed, Region
+from ingest.pdf_contents import Heading, contents, is_heading, pieces
+from ingest.pdf_margins import drop_margins
+from ingest.pdf_scan import has_picture, render
+from ingest.pdf_tables import find_tables
+from ingest.pdf_text import Vocabulary, page_text
+from ingest.pdf_words import Page, clean, read_words
 from rag.errors import SourceCorrupt, SourceEmpty
 
 log = logging.getLogger(__name__)
@@ -27,43 +42,58 @@ _NO_TITLE = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]{3}|[^\W\d_a-zA-Z]")  # also a single letter of another script
 
-# PDFium marks a hyphen at a line's end with U+FFFE (older builds: U+0002).
-_HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-"})
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
-
-# The document's title above its first heading, in characters.
-_MAX_COVER = 120
-
-_Heading = tuple[str, tuple[str, ...]]  # a title and its path, which ends with it
-
 
 def parse_pdf(data: bytes, name: str) -> Parsed:
     """Pages count from 1, blank ones included in the count. Raises SourceCorrupt, also where a password is
-    needed, and SourceEmpty where no page has a text layer."""
+    needed, and SourceEmpty where no page has text, not even in its image."""
     with _LOCK:
         document = _open(data, name)
-        try:
-            texts = [_page_text(document, index, name) for index in range(len(document))]
-            contents = _contents(document)
+    try:
+        with _LOCK:
+            pages = [_read(document, index, name) for index in range(len(document))]
+            headings = contents(document)
             title = _title(document, name)
-        finally:
+        seen = {page.number: _recognize(document, page.number, name) for page in pages if page.is_picture}
+    finally:
+        with _LOCK:
             document.close()
-    if not any(texts):
-        raise SourceEmpty(
-            f"{name} has no text layer: {len(texts)} page(s), none with text.",
-            "It looks scanned. This version does not recognize text in images: run OCR on it first.",
-        )
-    if not all(texts):
-        log.info("%s: %d of %d pages have no text", name, texts.count(""), len(texts))
+    if not any(page.lines for page in pages) and not any(each.text for each in seen.values()):
+        raise _empty(name, len(pages), len(seen))
+    empty = sum(not page.lines and not (page.number in seen and seen[page.number].text) for page in pages)
+    if empty:
+        log.info("%s: %d of %d pages have no text", name, empty, len(pages))
+    return _compose(pages, seen, headings, title, empty)
+
+
+def _compose(
+    pages: list[Page], seen: dict[int, Recognized], headings: dict[int, list[Heading]], title: str, empty: int
+) -> Parsed:
+    drop_margins(pages)
+    vocabulary = Vocabulary(pages)
     composer = Composer()
     path: tuple[str, ...] = ()
-    for index, text in enumerate(texts):
-        headings = contents.get(index, [])
-        for position, (piece, path_here) in enumerate(_pieces(text, headings, path)):
-            place = Region(0, path_here, page=index + 1)
-            composer.add(piece, place, gap="" if position else "\n\n", heading=_is_heading(piece, path_here))
-        path = headings[-1][1] if headings else path
-    return composer.finish(title, pages=len(texts))
+    for page in pages:
+        read = seen.get(page.number)
+        text = read.text if read else page_text(page, find_tables(page.lines), vocabulary)
+        here = headings.get(page.number - 1, [])
+        for position, (piece, path_here) in enumerate(pieces(text, here, path)):
+            place = Region(0, path_here, page=page.number, ocr=read.confidence if read else None)
+            composer.add(piece, place, gap="" if position else "\n\n", heading=is_heading(piece, path_here))
+        path = here[-1][1] if here else path
+    ocr = sum(bool(read.text) for read in seen.values())
+    return replace(composer.finish(title, pages=len(pages)), ocr_pages=ocr, empty_pages=empty)
+
+
+def _empty(name: str, pages: int, pictures: int) -> SourceEmpty:
+    if pictures:
+        return SourceEmpty(
+            f"{name} has no text: {pages} page(s), none with a text layer, and no text was recognized in their images.",
+            "Look at it in a viewer; if there is text, scan it again in a higher resolution.",
+        )
+    return SourceEmpty(
+        f"{name} has no text: its {pages} page(s) are blank.",
+        "Check that it was exported whole: there is no image on them either that OCR could read.",
+    )
 
 
 def _open(data: bytes, name: str) -> Any:
@@ -80,73 +110,33 @@ def _open(data: bytes, name: str) -> Any:
         ) from exc
 
 
-def _page_text(document: Any, index: int, name: str) -> str:
+def _read(document: Any, index: int, name: str) -> Page:
     try:
         page = document[index]
-        raw: str = page.get_textpage().get_text_range()
-        page.close()
+        try:
+            read = read_words(page, index + 1)
+            read.is_picture = read.is_picture or (not read.lines and has_picture(page))
+        finally:
+            page.close()
     except pypdfium2.PdfiumError as exc:
         # One broken page of hundreds is no reason to lose the others.
         log.warning("%s: page %d cannot be read and is left out (%s)", name, index + 1, exc)
-        return ""
-    text = raw.replace("\r\n", "\n").replace("\r", "\n").translate(_HYPHENS)
-    text = re.sub(r"[^\S\n]+$", "", _CONTROLS.sub("", text), flags=re.MULTILINE)
-    return text.strip("\n")
+        return Page(index + 1)
+    return read
+
+
+def _recognize(document: Any, number: int, name: str) -> Recognized:
+    try:
+        with _LOCK:
+            image = render(document, number - 1)
+    except pypdfium2.PdfiumError as exc:
+        log.warning("%s: page %d cannot be drawn and is left out (%s)", name, number, exc)
+        return Recognized("", 0.0)
+    return recognize(image)
 
 
 def _title(document: Any, name: str) -> str:
     """The metadata's title where a person wrote it, else the file's name: a first line is most often a
     running header or the issuer's, and says less."""
-    title = " ".join(_CONTROLS.sub("", document.get_metadata_value("Title") or "").split())
+    title = clean(document.get_metadata_value("Title") or "")
     return title if _WORD.search(title) and not _NO_TITLE.match(title) else PurePosixPath(name).name
-
-
-def _contents(document: Any) -> dict[int, list[_Heading]]:
-    """The table of contents by page index; entries that lead to no page are left out."""
-    outline = Outline()
-    found: dict[int, list[_Heading]] = {}
-    for bookmark in document.get_toc():
-        title = " ".join(_CONTROLS.sub("", bookmark.get_title() or "").split())
-        if not title:
-            continue
-        path = outline.enter(bookmark.level, title)
-        destination = bookmark.get_dest()
-        index = destination.get_index() if destination else None
-        if index is not None:
-            found.setdefault(index, []).append((title, path))
-    return found
-
-
-def _pieces(text: str, headings: list[_Heading], path: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
-    """A page cut where its headings stand in the text, each piece with its path.
-
-    The first heading of a page that cannot be found (it may be an image) holds from the top of the page, a
-    later one from the next page on.
-    """
-    cuts: list[tuple[int, tuple[str, ...]]] = [(0, path)]
-    for number, (title, below) in enumerate(headings):
-        start = _find(text, title, cuts[-1][0])
-        if start is None and number == 0:
-            start = 0
-        if start is None:
-            continue
-        # Nothing but blanks above it: the heading opens the page.
-        if not text[cuts[-1][0] : start].strip():
-            start = cuts.pop()[0]
-        cuts.append((start, below))
-    ends = [start for start, _ in cuts[1:]] + [len(text)]
-    return [(text[start:end], below) for (start, below), end in zip(cuts, ends, strict=True)]
-
-
-def _find(text: str, title: str, start: int) -> int | None:
-    """Where a line begins with ``title``, perhaps after a number, however its words are broken."""
-    words = r"\s+".join(re.escape(word) for word in title.split())
-    found = re.compile(rf"^[^\S\n]*(?:[\dA-Z.]+[^\S\n]+)?{words}", re.M | re.I).search(text, start)
-    return found.start() if found else None
-
-
-def _is_heading(piece: str, path: tuple[str, ...]) -> bool:
-    """Whether nothing stands under the heading; a few words above a page's first heading are one, too."""
-    if not path:
-        return len(piece.strip()) < _MAX_COVER
-    return len("".join(piece.split())) <= len("".join(path[-1].split())) + 8

@@ -1,0 +1,160 @@
+"""Tables of numbers in a PDF page: rows whose amounts stand in columns below each other.
+
+A table begins and ends with rows that hold amounts beside something; the rows above it that stand over its columns
+are its header. Prose in columns has long cells and is left alone: a false table is worse than none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+from statistics import median
+
+from ingest.pdf_cells import Row, is_numeric, regions, rows
+from ingest.pdf_columns import LABEL, Columns, columns_of
+from ingest.pdf_header import header_rows
+from ingest.pdf_words import Line
+
+# Distances in heights of a line (about 1.2 times the font's size).
+_MAX_STEP = 3.2  # between baselines of a table's rows
+_TIGHT = 1.35  # between baselines of the lines of one cell
+_CLOSER = 0.9  # lines of one label, in steps of rows
+# Rows without amounts between two with amounts, and how many of them may reach below the amounts of others.
+_MAX_BETWEEN, _MAX_WIDE = 5, 2
+# Words of a cell beyond the first that make prose of it, and the share of such cells in a table.
+_PROSE, _MAX_PROSE = 7, 0.1
+
+_GOES_ON = re.compile(r"(?:[,\-–]|\b(?:of|and|or|to|for|in|on|by|from|the|with|at|a))$", re.IGNORECASE)
+
+_Line = dict[int, str]  # the text of a table's row by column
+
+
+@dataclass(slots=True)
+class Table:
+    """``lines``: the page's lines that it was made of. ``rows``: the first is the header."""
+
+    lines: list[int]
+    rows: list[list[str]]
+
+    @property
+    def markdown(self) -> str:
+        head, *body = [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows
+        ]
+        return "\n".join([head, "| " + " | ".join(["---"] * len(self.rows[0])) + " |", *body])
+
+
+def find_tables(lines: list[Line]) -> list[Table]:
+    found = []
+    for region in regions(lines):
+        if sum(is_numeric(lines[index].words[-1:]) for index in region) < 2:
+            continue
+        laid = rows(lines, region)
+        floor = 0  # rows above it belong to a table already
+        for start, end in _runs(laid):
+            columns = columns_of(laid[start:end])
+            if columns is None or not _is_table(laid[start:end], columns):
+                continue
+            begin, floor = _header_start(laid, start, floor, columns), _label_end(laid, start, end, columns)
+            found.append(_table(laid[begin:floor], columns))
+    return found
+
+
+def _runs(laid: list[Row]) -> list[tuple[int, int]]:
+    """What may be tables: from a row with amounts to another, through those between that may belong to them."""
+    runs: list[tuple[int, int]] = []
+    start = end = -1
+    amounts = 0.0  # where amounts begin, from the left
+    wide = 0
+    for index, row in enumerate(laid):
+        if start >= 0 and not _follows(laid, index, end, wide):
+            runs.append((start, end))
+            start = -1
+        if row.is_data or row.is_amounts:
+            left = min(cell.left for cell in (row.cells if row.is_amounts else row.cells[1:]) if cell.numeric)
+            if start < 0:
+                start, amounts = index, left
+            end, amounts, wide = index + 1, min(amounts, left), 0
+        elif len(row.cells) == 1 and row.right > amounts + row.height:
+            wide += 1
+    return [*runs, (start, end)] if start >= 0 else runs
+
+
+def _follows(laid: list[Row], index: int, end: int, wide: int) -> bool:
+    row, above = laid[index], laid[index - 1]
+    step = (above.y - row.y) / min(row.height, above.height)
+    return step <= _MAX_STEP and index - end < _MAX_BETWEEN and wide <= _MAX_WIDE and not above.is_prose
+
+
+def _is_table(body: list[Row], columns: Columns) -> bool:
+    data = [row for row in body if row.is_data]
+    if len(data) < (2 if len(columns.spans) > 1 else 3):
+        return False
+    beyond = [cell for row in body for cell in row.cells[1:]]
+    return sum(len(cell.words) >= _PROSE for cell in beyond) <= _MAX_PROSE * len(beyond)
+
+
+def _header_start(laid: list[Row], start: int, floor: int, columns: Columns) -> int:
+    """The first of the rows above ``start`` that stand over the columns."""
+    found = start
+    for index in range(start - 1, floor - 1, -1):
+        row, below = laid[index], laid[index + 1]
+        if (row.y - below.y) / min(row.height, below.height) > _MAX_STEP or start - index > 2 * _MAX_BETWEEN:
+            break
+        if row.left >= columns.spans[0][0] - 1.5 * row.height or (len(row.cells) > 1 and not row.is_prose):
+            found = index
+        elif len(row.cells) > 1 or row.right > columns.spans[0][0]:
+            break
+    return found
+
+
+def _label_end(laid: list[Row], start: int, end: int, columns: Columns) -> int:
+    """After the rest of the last label, if that is broken over lines around its amounts."""
+    if end >= len(laid) or end - start < 2:
+        return end
+    last, row = laid[end - 1], laid[end]
+    step = last.y - row.y
+    normal = median(above.y - below.y for above, below in pairwise(laid[start:end]))
+    rest = _is_label(row, columns) and row.right < columns.spans[0][0] and not row.cells[0].numeric
+    close = step <= _TIGHT * row.height and (step < _CLOSER * normal or row.cells[0].words[0].islower())
+    return end + 1 if rest and close else end
+
+
+def _table(body: list[Row], columns: Columns) -> Table:
+    head = list(takewhile(lambda row: row.is_years and not _is_label(row, columns), body))
+    data = [(row, columns.place(row)) for row in body[len(head) :]]
+    label = min((row.left for row, cells in data if LABEL in cells), default=None)
+    made = header_rows(head, columns, label) + _joined_labels(data)
+    used = sorted({column for cells in made for column in cells})
+    lines = [index for row in body for index in row.lines]
+    return Table(lines, [[cells.get(column, "") for column in used] for cells in made])
+
+
+def _is_label(row: Row, columns: Columns) -> bool:
+    return len(row.cells) == 1 and row.left < columns.spans[0][0] - 1.5 * row.height
+
+
+def _joined_labels(body: list[tuple[Row, _Line]]) -> list[_Line]:
+    """A label that is broken over lines is put together, on the line of its amounts."""
+    steps = [above.y - below.y for (above, _), (below, _) in pairwise(body)]
+    normal = median(steps) if steps else 0.0
+    made = [dict(cells) for _, cells in body[:1]]
+    for step, (row, cells) in zip(steps, body[1:], strict=True):
+        if step <= _TIGHT * row.height and _continues(made[-1], cells, closer=step < _CLOSER * normal):
+            label = f"{made[-1].get(LABEL, '')} {cells.get(LABEL, '')}".strip()
+            made[-1] = made[-1] | cells | {LABEL: label}
+        else:
+            made.append(dict(cells))
+    return made
+
+
+def _continues(above: _Line, below: _Line, closer: bool) -> bool:
+    """Whether these are lines of one row: only one of them has amounts, and the label goes on. ``closer``: they are
+    nearer to each other than rows are."""
+    first, second = above.get(LABEL, ""), below.get(LABEL, "")
+    if not first or first.endswith(":") or (len(above) > 1 and len(below) > 1):
+        return False
+    if not second:
+        return len(above) == 1
+    return closer or second[:1].islower() or bool(_GOES_ON.search(first) and len(above) == 1)

@@ -1,0 +1,259 @@
+"""The words of a PDF page with their places, in lines as PDFium finds them.
+
+PDFium gives the text of a page in one call and the box of a character in one call each. Two boxes a word, written
+into one array, cost about a fifth of loading the page; pypdfium2's own functions for boxes cost several times that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pypdfium2.raw as pdfium
+
+# Where a line ends in a hyphen and the next goes on with a letter, PDFium puts U+FFFE (older builds U+0002) in
+# place of the hyphen and the line break.
+_HYPHENS = "\ufffe\x02"
+_WORD = re.compile(rf"[^\s\0{_HYPHENS}]*[{_HYPHENS}]|[^\s\0{_HYPHENS}]+")
+_LINE = re.compile(rf"[^\s\0{_HYPHENS}](?:[^\r\n{_HYPHENS}]*[^\s{_HYPHENS}])?[{_HYPHENS}]?|[{_HYPHENS}]")
+# A line of running text has at least so many words, ends in none of these characters, and is not wider, in heights
+# of a line per character.
+_FEW_WORDS, _AMOUNT_ENDS, _WIDE = 8, frozenset("0123456789)%-–—−$"), 0.52
+# Not text, wherever it stands: controls, noncharacters, halves of a character, marks without width.
+_RARE = re.compile(
+    r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff\uf06c-\uf0d8]"
+)
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]+")
+# Bullets of the fonts Symbol and Wingdings, which mean nothing as characters.
+_BULLETS = str.maketrans(dict.fromkeys("\uf0b7\uf0a7\uf0d8\uf076\uf06e\uf06c", "•"))
+
+# Where more of a page is this, its fonts say what to draw and not what it means.
+_NO_MEANING = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\uffff\ud800-\udfff\ue000-\uf06b\uf0d9-\uf8ff]")
+_MAX_NO_MEANING = 0.3
+
+# A loose box reaches from its font's descent to its ascent; the baseline is about here, in heights.
+_BASELINE = 0.2
+# Words of one line differ by less than this in their baselines, in heights: superscripts do not begin a line.
+_SAME_LINE = 0.6
+# Where a gap parts them, they differ by less than this; a wider gap than this, in heights, is more than a space.
+_SAME_ROW = 0.25
+_SPACE = 0.5
+
+
+@dataclass(slots=True)
+class Line:
+    """Words on one baseline, each from its ``lefts`` to its ``rights``, in points: those of running text have the
+    line's own edges. ``y``: the baseline, rising upwards. ``height``: of the font, about 1.2 times its size.
+    ``start``: the index of the first character in PDFium's text."""
+
+    words: list[str]
+    lefts: list[float]
+    rights: list[float]
+    y: float
+    height: float
+    start: int = 0
+
+    @property
+    def left(self) -> float:
+        return self.lefts[0]
+
+    @property
+    def right(self) -> float:
+        return self.rights[-1]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+@dataclass(slots=True)
+class Page:
+    """``number`` counts from 1. ``lines`` are in the order of the file, which most often is that of reading.
+    ``is_picture``: its text, if any, is in its image."""
+
+    number: int
+    lines: list[Line] = field(default_factory=list)
+    is_picture: bool = False
+
+
+# pypdfium2 declares a structure for each box; this one takes the address where the box is to be written.
+_loose_box = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
+    ctypes.cast(pdfium.FPDFText_GetLooseCharBox, ctypes.c_void_p).value or 0
+)
+
+
+def clean(text: str) -> str:
+    """One line, without what is no text."""
+    return " ".join(_NO_TEXT.sub("", text).split())
+
+
+def read_words(page: Any, number: int) -> Page:
+    """The words of a pypdfium2 page, upright however the page or its text is turned. Raises PdfiumError."""
+    textpage = page.get_textpage()
+    try:
+        text = textpage.get_text_range(errors="surrogatepass")
+        if len(_NO_MEANING.findall(text)) > _MAX_NO_MEANING * len("".join(text.split())):
+            return Page(number, is_picture=True)
+        lines = _lines(text, _Boxes(textpage, text), page.get_rotation())
+    finally:
+        textpage.close()
+    return Page(number, _cleaned(lines) if _RARE.search(text) else lines)
+
+
+class _Boxes:
+    """The boxes of characters, by their index in the page's text."""
+
+    def __init__(self, textpage: Any, text: str) -> None:
+        self._raw = textpage.raw
+        self._units: list[int] = []
+        if max(text, default="") > "\uffff":  # PDFium counts halves of a surrogate pair
+            self._units = [0, *accumulate(2 if character > "\uffff" else 1 for character in text)]
+        length = self._units[-1] if self._units else len(text)
+        # It has characters that it leaves out of its text.
+        self._shifted = length != textpage.count_chars()
+
+    def __call__(self, indexes: list[int]) -> Any:
+        """An array (half as many, first and last character, left top right bottom), in points."""
+        if self._units:
+            indexes = [self._units[index] for index in indexes]
+        if self._shifted:
+            indexes = [pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, index) for index in indexes]
+        boxes = np.zeros((len(indexes) // 2, 2, 4), np.float32)
+        address = boxes.ctypes.data
+        handle = ctypes.cast(self._raw, ctypes.c_void_p).value
+        for position, index in enumerate(indexes):
+            _loose_box(handle, index, address + 16 * position)
+        return boxes.astype(float)
+
+
+def _lines(text: str, boxes: _Boxes, rotation: int) -> list[Line]:
+    """Lines that may be of tables are looked at word by word; of running text, half of all lines, only the ends."""
+    found = [
+        (match.start(), match.end() - 1, match[0].split())
+        for match in _LINE.finditer(text)
+        if not match[0].isspace()
+    ]
+    if not found:
+        return []
+    ends = boxes([index for start, end, _ in found for index in (start, end)])
+    turn = _direction(ends, rotation)
+    lefts, rights, ys, heights = _places(_turned(ends, turn))
+    made: list[Line] = []
+    parts: list[tuple[int, int]] = []
+    for index, (start, end, words) in enumerate(found):
+        high = heights[index]
+        if (
+            len(words) < _FEW_WORDS
+            or words[-1][-1] in _AMOUNT_ENDS
+            or rights[index] - lefts[index] > _WIDE * high * (end - start + 1)
+            or abs(ys[index][0] - ys[index][1]) > _SAME_ROW * high
+        ):
+            parts.append((start, end + 1))
+            continue
+        count = len(words)
+        made.append(Line(words, [lefts[index]] * count, [rights[index]] * count, ys[index][0], high, start))
+    if parts:
+        made = sorted([*made, *_words(text, boxes, parts, turn)], key=lambda line: line.start)
+    return made
+
+
+def _words(text: str, boxes: _Boxes, parts: list[tuple[int, int]], turn: int) -> list[Line]:
+    """The lines that stand between these indexes of the text, each word with its own place."""
+    spans = [
+        (m.start(), m.end(), rank) for rank, part in enumerate(parts) for m in _WORD.finditer(text, *part)
+    ]
+    words = [text[start:end] for start, end, _ in spans]
+    lefts, rights, ys, heights = _places(
+        _turned(boxes([i for start, end, _ in spans for i in (start, end - 1)]), turn)
+    )
+    made: list[Line] = []
+    begin = 0
+    for index in range(1, len(words) + 1):
+        if index < len(words) and spans[index][2] == spans[index - 1][2]:
+            high = max(heights[index - 1 : index + 1])
+            step = abs(ys[index][0] - ys[index - 1][0])
+            gap = lefts[index] - rights[index - 1]
+            # Cells of a row may be centred on different heights; a footnote's mark follows its word closely.
+            beside = step > _SAME_ROW * high and (gap > _SPACE * high or gap < -high)
+            if step <= _SAME_LINE * high and not beside:
+                continue
+        # A footnote's mark at the beginning says nothing about the line.
+        first = begin + 1 if index - begin > 1 and heights[begin + 1] > 1.15 * heights[begin] else begin
+        line = slice(begin, index)
+        made.append(
+            Line(words[line], lefts[line], rights[line], ys[first][0], heights[first], spans[begin][0])
+        )
+        begin = index
+    return made
+
+
+def _places(boxes: Any) -> tuple[list[float], list[float], list[list[float]], list[float]]:
+    """Left and right edges, the baselines of first and last character, and heights."""
+    tall = np.maximum(boxes[:, :, 1] - boxes[:, :, 3], 1.0)
+    base = boxes[:, :, 3] + _BASELINE * tall
+    return (
+        boxes[:, :, 0].min(axis=1).tolist(),
+        boxes[:, :, 2].max(axis=1).tolist(),
+        base.tolist(),
+        tall[:, 0].tolist(),
+    )
+
+
+def _direction(ends: Any, rotation: int) -> int:
+    """How far most lines are turned, in degrees: a table laid on its side is a table."""
+    middle = (ends[:, :, :2] + ends[:, :, 2:]) / 2
+    run = middle[:, 1] - middle[:, 0]
+    across, up = np.abs(run).sum(axis=0)
+    if up > 2 * across:
+        return 90 if run[:, 1].sum() > 0 else 270
+    return 180 if rotation == 180 else 0
+
+
+def _turned(boxes: Any, turn: int) -> Any:
+    if not turn:
+        return boxes
+    left, top, right, bottom = np.moveaxis(boxes, 2, 0)
+    turned = {
+        90: (bottom, -left, top, -right),
+        180: (-right, -bottom, -left, -top),
+        270: (-top, right, -bottom, left),
+    }
+    return np.stack(turned[turn], axis=2)
+
+
+def _cleaned(lines: list[Line]) -> list[Line]:
+    """Without what is no text, and with hyphens for PDFium's marks."""
+    kept: list[Line] = []
+    marked = False
+    for line in lines:
+        ends = [word[-1] in _HYPHENS for word in line.words]
+        words = [
+            _NO_TEXT.sub("", word).translate(_BULLETS) + "-" * end
+            for word, end in zip(line.words, ends, strict=True)
+        ]
+        if not all(words):
+            there = [index for index, word in enumerate(words) if word]
+            line.lefts = [line.lefts[index] for index in there]
+            line.rights = [line.rights[index] for index in there]
+            words = [words[index] for index in there]
+        line.words = words
+        last = kept[-1] if kept else None
+        if (
+            marked
+            and last
+            and words
+            and abs(last.y - line.y) < _SAME_ROW * line.height
+            and line.left >= last.left
+        ):
+            # The mark stands within a line: a hyphen like any other.
+            last.words = [*last.words[:-1], last.words[-1] + words[0], *words[1:]]
+            last.lefts += line.lefts[1:]
+            last.rights = [*last.rights[:-1], *line.rights]
+        elif words:
+            kept.append(line)
+        marked = ends[-1]
+    return kept
