@@ -88,6 +88,10 @@ class Row:
         return all(_YEAR.match(word) for cell in cells if cell.numeric for word in cell.words)
 
     @property
+    def has_sentence(self) -> bool:
+        return any(len(cell.words) >= _SENTENCE + 3 for cell in self.cells)
+
+    @property
     def is_prose(self) -> bool:
         words = self.cells[0].words
         return (len(words) >= _SENTENCE and words[-1][-1] == ".") or any(
@@ -173,6 +177,10 @@ def cut(words: list[str], lefts: list[float], rights: list[float], height: float
 def _cell(words: list[str], lefts: list[float], rights: list[float], start: int, end: int) -> Cell:
     words = words[start:end]
     return Cell(words, lefts[start:end], rights[start:end], is_numeric(words))
+
+
+def is_currency(word: str) -> bool:
+    return bool(_CURRENCY.match(word))
 
 
 def is_numeric(words: list[str]) -> bool:

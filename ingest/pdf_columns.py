@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from statistics import median
 
-from ingest.pdf_cells import Cell, Row
+from ingest.pdf_cells import Cell, Row, is_currency
 
 # The column of labels, left of the others.
 LABEL = -1
@@ -46,7 +46,15 @@ class Columns:
         if over:
             for index in range(1, len(cell.words)):
                 tail = cell.part(index, len(cell.words))
-                if tail.numeric and tail.left >= self.spans[0][0] - _TOUCH * self.height:
+                amount = next(
+                    (
+                        left
+                        for word, left in zip(tail.words, tail.lefts, strict=True)
+                        if not is_currency(word)
+                    ),
+                    0.0,
+                )
+                if tail.numeric and amount >= self.spans[0][0] - _TOUCH * self.height:
                     return [(LABEL, cell.part(0, index).text), *self._parts(tail, first=False)]
         return [(LABEL, cell.text)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from statistics import median
 
 from ingest.pdf_cells import Cell, Row
 from ingest.pdf_columns import LABEL, Columns
@@ -12,6 +13,8 @@ from ingest.pdf_columns import LABEL, Columns
 _INTERLEAVED, _TIGHT = 0.8, 1.35
 # Cells of labels begin within this of the labels' left edge, in heights.
 _INDENT = 2.0
+# A gap between cells that stand close, in gaps between words.
+_WIDER = 1.4
 # A cell is centred over columns if the middles differ by less: a share of their width, and points.
 _OFF_CENTRE = (0.1, 3.0)
 
@@ -66,8 +69,10 @@ class _Header:
         if len(band) == 1 and len(over) == count:
             self._cells = [(cell.left, cell.right) for cell in over]
             placed += enumerate(over)
-        elif len(band) == 1 and (size := self._group(over)):
-            placed += [(size * index, cell) for index, cell in enumerate(over)]
+        elif len(band) == 1 and (
+            groups := self._groups(over) or self._groups([p for c in over for p in _parts(c)])
+        ):
+            placed += groups
             spanning = True
         else:
             for cell in over:
@@ -90,17 +95,17 @@ class _Header:
             self._begins_as_label(cell) and first > self._label + self._columns.height
         )
 
-    def _group(self, cells: list[Cell]) -> int:
-        """How many columns each of the cells is centred over, if more than one and for all the same; else 0."""
+    def _groups(self, cells: list[Cell]) -> list[tuple[int, Cell]]:
+        """Each cell with the first of its columns, if all are centred over the same number of them, more than one."""
         count = len(self._columns.spans)
         if not cells or count % len(cells) or count == len(cells):
-            return 0
+            return []
         size = count // len(cells)
         for spans in (self._columns.spans, self._cells):
             groups = [(spans[i][0], spans[i + size - 1][1]) for i in range(0, len(spans), size)]
             if groups and all(_is_centred(cell, *group) for cell, group in zip(cells, groups, strict=True)):
-                return size
-        return 0
+                return [(size * index, cell) for index, cell in enumerate(cells)]
+        return []
 
     def _over(self, cell: Cell) -> list[int]:
         spans = self._columns.spans
@@ -118,3 +123,13 @@ class _Header:
 def _is_centred(cell: Cell, left: float, right: float) -> bool:
     off = abs((cell.left + cell.right) - (left + right)) / 2
     return off <= _OFF_CENTRE[0] * (right - left) + _OFF_CENTRE[1]
+
+
+def _parts(cell: Cell) -> list[Cell]:
+    """Cut where a gap is wider than the others, if not wide enough to part cells by itself."""
+    gaps = [left - right for left, right in zip(cell.lefts[1:], cell.rights, strict=False)]
+    if not gaps:
+        return [cell]
+    wide = _WIDER * median(gaps)
+    cuts = [0, *(index + 1 for index, gap in enumerate(gaps) if gap > wide), len(cell.words)]
+    return [cell.part(start, end) for start, end in pairwise(cuts)]

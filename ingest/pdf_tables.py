@@ -18,6 +18,7 @@ from ingest.pdf_words import Line
 
 # Distances in heights of a line (about 1.2 times the font's size).
 _MAX_STEP = 3.2  # between baselines of a table's rows
+_MAX_PAUSE = 5.0  # the same after a header, and before a part that goes on in the columns of the one above
 _TIGHT = 1.35  # between baselines of the lines of one cell
 _CLOSER = 0.9  # lines of one label, in steps of rows
 # Rows without amounts between two with amounts, and how many of them may reach below the amounts of others.
@@ -52,7 +53,7 @@ def find_tables(lines: list[Line]) -> list[Table]:
             continue
         laid = rows(lines, region)
         floor = 0  # rows above it belong to a table already
-        for start, end in _runs(laid):
+        for start, end in _resumed(laid, _runs(laid)):
             columns = columns_of(laid[start:end])
             if columns is None or not _is_table(laid[start:end], columns):
                 continue
@@ -81,10 +82,40 @@ def _runs(laid: list[Row]) -> list[tuple[int, int]]:
     return [*runs, (start, end)] if start >= 0 else runs
 
 
+def _resumed(laid: list[Row], runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs put together where one goes on in the columns of the one above, under a subheading at most."""
+    joined = runs[:1]
+    for start, end in runs[1:]:
+        before, above = joined[-1][1], laid[joined[-1][1] - 1]
+        between = laid[before:start]
+        if (
+            len(between) <= _MAX_WIDE
+            and all(len(row.cells) == 1 and not row.is_prose and not row.has_sentence for row in between)
+            and above.y - laid[start].y <= _MAX_PAUSE * (len(between) + 1) * above.height
+            and laid[start].is_data
+            and above.is_data
+            and _stands_below(laid[start], above)
+        ):
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
 def _follows(laid: list[Row], index: int, end: int, wide: int) -> bool:
     row, above = laid[index], laid[index - 1]
     step = (above.y - row.y) / min(row.height, above.height)
     return step <= _MAX_STEP and index - end < _MAX_BETWEEN and wide <= _MAX_WIDE and not above.is_prose
+
+
+def _stands_below(row: Row, above: Row) -> bool:
+    """Whether each amount stands below another: the table goes on after a gap."""
+    over = [cell for cell in above.cells[1:] if cell.numeric]
+    return not row.is_years and all(
+        any(cell.left < other.right and cell.right > other.left for other in over)
+        for cell in row.cells[1:]
+        if cell.numeric
+    )
 
 
 def _is_table(body: list[Row], columns: Columns) -> bool:
@@ -100,11 +131,16 @@ def _header_start(laid: list[Row], start: int, floor: int, columns: Columns) -> 
     found = start
     for index in range(start - 1, floor - 1, -1):
         row, below = laid[index], laid[index + 1]
-        if (row.y - below.y) / min(row.height, below.height) > _MAX_STEP or start - index > 2 * _MAX_BETWEEN:
+        step = (row.y - below.y) / min(row.height, below.height)
+        if (
+            step > (_MAX_STEP if len(row.cells) == 1 else _MAX_PAUSE)
+            or start - index > 2 * _MAX_BETWEEN
+            or row.has_sentence
+        ):
             break
-        if row.left >= columns.spans[0][0] - 1.5 * row.height or (len(row.cells) > 1 and not row.is_prose):
+        if row.left >= columns.spans[0][0] - 1.5 * row.height or len(row.cells) > 1:
             found = index
-        elif len(row.cells) > 1 or row.right > columns.spans[0][0]:
+        elif row.right > columns.spans[0][0]:
             break
     return found
 
@@ -122,10 +158,11 @@ def _label_end(laid: list[Row], start: int, end: int, columns: Columns) -> int:
 
 
 def _table(body: list[Row], columns: Columns) -> Table:
+    # Without a header above them, the amounts do not become one.
     head = list(takewhile(lambda row: row.is_years and not _is_label(row, columns), body))
     data = [(row, columns.place(row)) for row in body[len(head) :]]
     label = min((row.left for row, cells in data if LABEL in cells), default=None)
-    made = header_rows(head, columns, label) + _joined_labels(data)
+    made = (header_rows(head, columns, label) or [{}]) + _joined_labels(data)
     used = sorted({column for cells in made for column in cells})
     lines = [index for row in body for index in row.lines]
     return Table(lines, [[cells.get(column, "") for column in used] for cells in made])

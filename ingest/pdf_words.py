@@ -21,8 +21,8 @@ _HYPHENS = "\ufffe\x02"
 _WORD = re.compile(rf"[^\s\0{_HYPHENS}]*[{_HYPHENS}]|[^\s\0{_HYPHENS}]+")
 _LINE = re.compile(rf"[^\s\0{_HYPHENS}](?:[^\r\n{_HYPHENS}]*[^\s{_HYPHENS}])?[{_HYPHENS}]?|[{_HYPHENS}]")
 # A line of running text has at least so many words, ends in none of these characters, and is not wider, in heights
-# of a line per character.
-_FEW_WORDS, _AMOUNT_ENDS, _WIDE = 8, frozenset("0123456789)%-–—−$"), 0.52
+# of a line per character; it is not much shorter than the page's longest.
+_FEW_WORDS, _AMOUNT_ENDS, _WIDE, _FULL = 8, frozenset("0123456789)%-–—−$"), 0.52, 0.7
 # Not text, wherever it stands: controls, noncharacters, halves of a character, marks without width.
 _RARE = re.compile(
     r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff\uf06c-\uf0d8]"
@@ -142,6 +142,7 @@ def _lines(text: str, boxes: _Boxes, rotation: int) -> list[Line]:
     ends = boxes([index for start, end, _ in found for index in (start, end)])
     turn = _direction(ends, rotation)
     lefts, rights, ys, heights = _places(_turned(ends, turn))
+    full = _FULL * max(right - left for left, right in zip(lefts, rights, strict=True))
     made: list[Line] = []
     parts: list[tuple[int, int]] = []
     for index, (start, end, words) in enumerate(found):
@@ -149,7 +150,7 @@ def _lines(text: str, boxes: _Boxes, rotation: int) -> list[Line]:
         if (
             len(words) < _FEW_WORDS
             or words[-1][-1] in _AMOUNT_ENDS
-            or rights[index] - lefts[index] > _WIDE * high * (end - start + 1)
+            or not full <= rights[index] - lefts[index] <= _WIDE * high * (end - start + 1)
             or abs(ys[index][0] - ys[index][1]) > _SAME_ROW * high
         ):
             parts.append((start, end + 1))
