@@ -13,6 +13,8 @@
     │   ├── SourceMissing
     │   ├── SourceEmpty
     │   ├── SourceCorrupt
+    │   ├── SourceCrash          its parser crashed
+    │   ├── SourceOverLimit      more time or memory than a file may take
     │   └── SourceUnsupported
     ├── StoreError
     │   ├── DataFolderInUse
@@ -108,6 +110,12 @@ class SourceEmpty(SourceError): ...
 
 
 class SourceCorrupt(SourceError): ...
+
+
+class SourceCrash(SourceError): ...
+
+
+class SourceOverLimit(SourceError): ...
 
 
 class SourceUnsupported(SourceError): ...

@@ -354,6 +354,7 @@ async def test_every_error_has_its_status_and_comes_back_as_itself(
         "RagError": 500, "BadRequest": 400, "BadSetting": 400, "BadName": 400, "QuestionTooLong": 413,
         "NotFound": 404, "CollectionNotFound": 404, "DocumentNotFound": 404, "JobNotFound": 404,
         "SourceError": 422, "SourceMissing": 404, "SourceEmpty": 422, "SourceCorrupt": 422, "SourceUnsupported": 422,
+        "SourceCrash": 422, "SourceOverLimit": 422,
         "StoreError": 500, "DataFolderInUse": 409, "FingerprintMismatch": 409, "StoreUnavailable": 503,
         "ModelError": 503, "ModelNotInstalled": 503, "ModelUnavailable": 503, "ModelRefused": 502,
         "ContextTooLong": 422, "ServiceError": 500, "PortInUse": 500, "ServiceUnreachable": 500,

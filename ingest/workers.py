@@ -1,0 +1,344 @@
+"""Reading files in worker processes, so that a parser that hangs, crashes or eats memory costs its file only.
+
+`Workers` is what a run uses. `InProcess` does the same work in the caller's thread, without the limits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ingest import containers
+from ingest.containers import Inner, Refused
+from ingest.parse import parse
+from ingest.parsed import Parsed
+from ingest.passages import Tile, tile
+from rag.errors import SourceCorrupt, SourceCrash, SourceError, SourceOverLimit
+
+if TYPE_CHECKING:
+    from pebble import ProcessFuture, ProcessPool
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TIMEOUT_S = 300.0
+MEMORY_BYTES = 2 * 2**30
+# A worker is replaced after so many files: libraries lose memory.
+TASKS = 200
+_ATTEMPTS = 3  # a file that is with a pool that breaks is tried again: another file may have broken it
+_NICE = 5  # questions to the same machine come first
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A file's text, how it is cut, and the hash of the bytes that were read. ``seconds`` of work."""
+
+    content_hash: str
+    parsed: Parsed
+    tiles: tuple[Tile, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    inner: tuple[Inner, ...]
+    refused: tuple[Refused, ...]
+    seconds: float
+
+
+class ParserBug(Exception):
+    """A parser raised what it should not. ``trace`` is its traceback, which does not travel by itself."""
+
+    def __init__(self, error: str, trace: str) -> None:
+        super().__init__(error, trace)
+        self.error, self.trace = error, trace
+
+
+class Reading(Protocol):
+    """Futures end with the result, a SourceError, or a ParserBug."""
+
+    @property
+    def count(self) -> int:
+        """How many files are read at the same time."""
+        ...
+
+    def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]: ...
+    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]: ...
+    def close(self) -> None:
+        """Ends what is still being done."""
+        ...
+
+
+def read(path: Path, name: str, media_type: str, max_characters: int) -> Read:
+    """Raises SourceError, and whatever a parser raises."""
+    began = time.perf_counter()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(name, error) from error
+    parsed = parse(data, name, media_type)
+    tiles = tuple(tile(parsed, max_characters))
+    return Read(hashlib.sha256(data).hexdigest(), parsed, tiles, time.perf_counter() - began)
+
+
+def unpack(path: Path, name: str, media_type: str, into: Path) -> Unpacked:
+    """Raises SourceError, and whatever a library raises."""
+    began = time.perf_counter()
+    try:
+        inner, refused = containers.unpack(path, media_type, into, name=name)
+    except OSError as error:
+        raise SourceError(
+            f"{name} cannot be unpacked: {error.strerror}.",
+            "Check its permissions, and the space on the disk.",
+        ) from error
+    return Unpacked(tuple(inner), tuple(refused), time.perf_counter() - began)
+
+
+def unreadable(name: str, error: OSError) -> SourceError:
+    return SourceError(
+        f"{name} cannot be read: {error.strerror}.", "Check that it is there and its permissions."
+    )
+
+
+class InProcess:
+    """Done when the call returns."""
+
+    count = 1
+
+    def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]:
+        return _done(lambda: _guarded(read, path, name, media_type, max_characters))
+
+    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]:
+        return _done(lambda: _guarded(unpack, path, name, media_type, into))
+
+    def close(self) -> None: ...
+
+
+class Workers:
+    """Processes that are started with the first file and replaced now and then. Safe to use from threads.
+
+    ``timeout_s`` for one file; ``memory_bytes`` beyond what a worker has at its start. None of them outlives this
+    process, however it ends.
+    """
+
+    def __init__(
+        self,
+        count: int | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self.count = count or min(4, _cores())
+        self._timeout_s, self._memory_bytes = timeout_s, memory_bytes
+        self._pool: ProcessPool | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        self._open: dict[int, tuple[Future[Any], str]] = {}
+
+    def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]:
+        return self._run(name, read, path, name, media_type, max_characters)
+
+    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]:
+        return self._run(name, unpack, path, name, media_type, into)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._pool is not None:
+                _end(self._pool)
+                self._pool = None
+        for outcome, name in list(self._open.values()):  # the pool forgets them
+            _fail(outcome, _ended(name, "closed"))
+
+    def _run(self, name: str, task: Callable[..., T], *arguments: object) -> Future[T]:
+        outcome: Future[T] = Future()
+        self._open[id(outcome)] = (outcome, name)
+        outcome.add_done_callback(lambda done: self._open.pop(id(done), None))
+
+        def attempt(left: int) -> None:
+            def finished(inner: Future[T]) -> None:
+                error = None if inner.cancelled() else inner.exception()
+                if isinstance(error, (BrokenProcessPool, RuntimeError)) and left and not self._closed:
+                    attempt(left - 1)
+                elif inner.cancelled() or error is not None:
+                    _fail(outcome, self._told(name, error))
+                else:
+                    with suppress(InvalidStateError):
+                        outcome.set_result(inner.result())
+
+            try:
+                self._schedule(task, arguments).add_done_callback(finished)
+            except (BrokenProcessPool, RuntimeError, OSError) as error:
+                _fail(outcome, self._told(name, error))
+
+        attempt(_ATTEMPTS - 1)
+        return outcome
+
+    def _schedule(self, task: Callable[..., T], arguments: tuple[object, ...]) -> ProcessFuture[T]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the workers are closed")
+            if self._pool is None or not self._pool.active:
+                broken, self._pool = self._pool, self._started()
+                if broken is not None:  # not in this thread, which may be one of the pool's own
+                    threading.Thread(target=_end, args=(broken,), daemon=True).start()
+            return self._pool.schedule(_guarded, args=(task, *arguments), timeout=self._timeout_s)
+
+    def _started(self) -> ProcessPool:
+        from pebble import CONSTS, ProcessPool
+
+        CONSTS.term_timeout = 1.0  # seconds between asking a worker to end and ending it
+        pool = ProcessPool(
+            max_workers=self.count,
+            max_tasks=TASKS,
+            initializer=_begin_worker,
+            initargs=(self._memory_bytes,),
+            context=_context(),
+        )
+        with _deaf_and_safe():
+            pool.schedule(os.getpid)  # starts it, in this thread
+        return pool
+
+    def _told(self, name: str, error: BaseException | None) -> BaseException:
+        from pebble import ProcessExpired
+
+        if isinstance(error, TimeoutError):
+            return SourceOverLimit(
+                f"{name} was not read within {self._timeout_s:g} seconds, so that was ended.",
+                "Split it, or save it in another format.",
+            )
+        if isinstance(error, ProcessExpired):
+            return SourceCrash(
+                f"{name} made its parser crash ({_exit(error.exitcode)}).",
+                "It may be damaged, or need too much memory: split it, or save it in another format.",
+            )
+        if isinstance(error, MemoryError):
+            return SourceOverLimit(
+                f"{name} needs more than {self._memory_bytes / 2**30:g} GiB of memory to be read.",
+                "Split it, or save it in another format.",
+            )
+        if isinstance(error, (SourceError, ParserBug)):
+            return error
+        return _ended(name, repr(error))
+
+
+def _ended(name: str, why: str) -> SourceCrash:
+    error = SourceCrash(f"{name} was not read: the worker processes ended ({why}).", "Run the command again.")
+    error.retryable = True  # it says nothing about the file
+    return error
+
+
+def _done(work: Callable[[], T]) -> Future[T]:
+    future: Future[T] = Future()
+    try:
+        future.set_result(work())
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- it is handed on
+        future.set_exception(error)
+    return future
+
+
+def _guarded(task: Callable[..., T], path: Path, name: str, *arguments: object) -> T:
+    """In the worker. What goes back must be an error that can be sent."""
+    try:
+        return task(path, name, *arguments)
+    except (SourceError, MemoryError):
+        raise
+    except RecursionError as error:
+        raise SourceCorrupt(
+            f"{name} is nested too deeply to be read.", "Save it in another format, or split it."
+        ) from error
+    except Exception as error:  # noqa: BLE001 -- it is handed on
+        raise ParserBug(repr(error), traceback.format_exc()) from None
+
+
+def _begin_worker(memory_bytes: int) -> None:
+    """In the worker, first."""
+    if sys.platform == "linux":
+        # Its parent is the server, which ends with this program as long as no worker holds the other end of the
+        # server's pipe, which multiprocessing gives to all of them.
+        server: Any = multiprocessing.forkserver._forkserver
+        if server._forkserver_alive_fd is not None:
+            os.close(server._forkserver_alive_fd)
+            server._forkserver_alive_fd = None
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _limit_memory(memory_bytes)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.nice(_NICE)
+
+
+def _limit_memory(more: int) -> None:
+    """Of data (heap and private mappings), not of address space: libraries reserve much that they never touch."""
+    import resource
+
+    status = Path("/proc/self/status").read_text()
+    now = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = now + more if hard == resource.RLIM_INFINITY else min(now + more, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def _context() -> Any:
+    """Workers are forked from a server that has the parsers' modules, so starting one takes milliseconds; it is no
+    fork of this process, whose threads and locks a fork would break. It ends when this process does."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", __name__])
+    return context
+
+
+@contextmanager
+def _deaf_and_safe() -> Iterator[None]:
+    """While the server is started: Ctrl-C is for this process alone, and a folder named as one of our packages, where
+    the user stands, must not be taken for it."""
+    from multiprocessing import resource_tracker
+
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    resource_tracker.ensure_running()  # apart, since it lifts the block on its way
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+def _fail(outcome: Future[Any], error: BaseException) -> None:
+    with suppress(InvalidStateError):  # told already
+        outcome.set_exception(error)
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
+
+
+def _exit(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
