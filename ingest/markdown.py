@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ingest.parsed import Outline, Parsed, Region, join_bare
+from ingest.headings import Heading, heading_regions
+from ingest.parsed import Parsed, join_bare
 from ingest.plain import decode
 
 # YAML between two lines of dashes at the top of the file; CommonMark would read it as a heading.
@@ -31,13 +31,13 @@ def parse_markdown(data: bytes, name: str) -> Parsed:
     front = _FRONT_MATTER.match(text)
     offset = front.end() if front else 0
     headings = _headings(text, offset)
-    regions, bare = _regions(text, headings, offset)
+    regions, bare = heading_regions(text, headings, offset)
     named = _FRONT_TITLE.search(front.group(1)) if front else None
     top = next((title for _, _, level, title in headings if level == 1), "")
     return Parsed(text, (named.group(2) if named else "") or top or name, join_bare(regions, bare))
 
 
-def _headings(text: str, offset: int) -> list[tuple[int, int, int, str]]:
+def _headings(text: str, offset: int) -> list[Heading]:
     """(start, end, level, title) of each heading, offsets in ``text``; those in quotes and lists are text."""
     starts = [offset]
     for line in text[offset:].split("\n"):
@@ -60,25 +60,3 @@ def _plain(inline: Token) -> str:
 
 
 _TEXTS = {"text", "code_inline", "softbreak", "hardbreak", "text_special"}
-
-
-def _regions(
-    text: str, headings: Sequence[tuple[int, int, int, str]], offset: int
-) -> tuple[list[Region], list[bool]]:
-    """The regions, and for each whether it is nothing but its heading (or front matter)."""
-    first = headings[0][0] if headings else len(text)
-    outline = Outline()
-    regions, bare = [], []
-    if text[:first].strip():
-        regions.append(Region(0))
-        bare.append(not text[offset:first].strip())
-    for index, (start, end, level, title) in enumerate(headings):
-        after = headings[index + 1][0] if index + 1 < len(headings) else len(text)
-        path = outline.enter(level, title) if title else outline.path
-        # Blank lines above the first heading belong to it.
-        regions.append(Region(start if regions else 0, path))
-        bare.append(not text[end:after].strip())
-    if text and not regions:
-        regions.append(Region(0))
-        bare.append(False)
-    return regions, bare

@@ -22,7 +22,7 @@ from rag.errors import SourceEmpty, SourceUnsupported
 # By parser: its version, and the extensions whose media types it reads. Raise a version whenever its parser gives
 # another text or other regions: its files, and only these, are then read again.
 _TABLE: dict[Parser, tuple[int, str]] = {
-    parse_pdf: (1, ".pdf"),
+    parse_pdf: (2, ".pdf"),
     parse_docx: (2, ".docx"),
     parse_pptx: (2, ".pptx"),
     parse_spreadsheet: (2, ".xlsx .xls .xlsb .ods"),
@@ -85,7 +85,9 @@ def parse(data: bytes, name: str, media_type: str) -> Parsed:
         raise SourceEmpty(f"{name} is empty (0 bytes).", "Check that it was saved or downloaded whole.")
     parsed = parser(data, name)
     if not parsed.text.strip():
-        raise SourceEmpty(f"{name} holds no text.", "Text within images and drawings is not read.")
+        raise SourceEmpty(
+            f"{name} holds no text.", "Open it: if it shows text, save it as PDF and ingest that."
+        )
     return parsed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 import charset_normalizer
 
@@ -20,6 +21,10 @@ _MARKS = (
 
 # So many characters beyond ASCII for each broken one make a text UTF-8.
 _MOSTLY = 10
+
+
+_SPACES = str.maketrans({"\u00a0": " ", "\u200b": None, "\ufeff": None, "\r": "\n", "\x0b": "\n", "\f": "\n"})
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\ud800-\udfff]")
 
 
 def parse_plain(data: bytes, name: str) -> Parsed:
@@ -89,3 +94,10 @@ def _guess(data: bytes, name: str) -> str:
     if best is None:
         raise SourceCorrupt(f"{name} is text in no encoding that could be told.", "Save it again as UTF-8.")
     return str(best)
+
+
+def clean(text: str, joint: str = "\n") -> str:
+    """``text`` without odd spaces and control characters; ``joint`` stands for its line breaks."""
+    lines = _CONTROLS.sub("", text.translate(_SPACES)).split("\n")
+    lines = [line.rstrip() if joint == "\n" else " ".join(line.split()) for line in lines]
+    return joint.join(line for line in lines if line or joint == "\n").strip(joint)

@@ -45,7 +45,7 @@ def test_a_folder_is_walked_in_order_and_named_from_its_own_name(tmp_path: Path)
 def test_what_is_left_out_is_said_with_the_reason(tmp_path: Path) -> None:
     folder = make(tmp_path / "f", ".env", ".git/config", "node_modules/a/b.js", "__pycache__/x.py", "ok.md")
     make(folder, "mine/pyvenv.cfg", "mine/lib/x.py", ".venv/pyvenv.cfg")
-    make(folder, "picture.png", content=b"\x89PNG\0\0")
+    make(folder, "data.bin", content=b"\x89PNG\0\0")
     make(folder, "nothing.txt", content=b"")
     make(folder, "long.txt", content=b"x" * 101)
     (folder / "gone.txt").symlink_to(folder / "never")
@@ -58,7 +58,7 @@ def test_what_is_left_out_is_said_with_the_reason(tmp_path: Path) -> None:
         "f/__pycache__/": "compiled Python",
         "f/node_modules/": "installed packages",
         "f/mine/": "a virtual environment",
-        "f/picture.png": "unknown type (.png)",
+        "f/data.bin": "unknown type (.bin)",
         "f/nothing.txt": "empty",
         "f/long.txt": "too large (101 bytes; at most 100 are read)",
         "f/gone.txt": "a broken link",
@@ -68,9 +68,9 @@ def test_what_is_left_out_is_said_with_the_reason(tmp_path: Path) -> None:
 def test_a_file_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
     make(tmp_path, ".hidden.md")
     make(tmp_path, "empty.txt", content=b"")
-    make(tmp_path, "picture.png", content=b"\x89PNG\0\0")
-    found = find([tmp_path / ".hidden.md", tmp_path / "empty.txt", tmp_path / "picture.png"])
-    assert names(found) == [".hidden.md", "empty.txt", "picture.png"]
+    make(tmp_path, "data.bin", content=b"\x89PNG\0\0")
+    found = find([tmp_path / ".hidden.md", tmp_path / "empty.txt", tmp_path / "data.bin"])
+    assert names(found) == [".hidden.md", "empty.txt", "data.bin"]
     assert all(source.explicit for source in found.sources)
     assert found.sources[2].media_type == "application/octet-stream"
 
