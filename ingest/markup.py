@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ingest.headings import Heading, heading_regions
 from ingest.parsed import Parsed, join_bare
@@ -10,6 +11,7 @@ from ingest.plain import decode
 
 # docutils allows any of these as a line of adornment.
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{1,}[ \t]*$")
+_NO_TITLE = re.compile(r"(?:[-*+•]|\.\.)\s")
 _INDENTED = re.compile(r"\s")
 _ASCIIDOC = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.*?)(?:[ \t]+\1)?[ \t]*$")
 # Blocks in which nothing is a heading: listings, literals, passthroughs, comments, examples, quotes, tables.
@@ -25,9 +27,8 @@ def parse_asciidoc(data: bytes, name: str) -> Parsed:
     return _parsed(decode(data, name), name, _asciidoc_headings)
 
 
-def _parsed(text: str, name: str, find: object) -> Parsed:
-    assert callable(find)
-    headings: list[Heading] = find(text)
+def _parsed(text: str, name: str, find: Callable[[str], list[Heading]]) -> Parsed:
+    headings = find(text)
     title = next((title for _, _, level, title in headings if level == 1), "")
     return Parsed(text, title or name, join_bare(*heading_regions(text, headings)))
 
@@ -46,12 +47,9 @@ def _rst_headings(text: str) -> list[Heading]:
         title, under = lines[index - 1].rstrip(), lines[index]
         over = lines[index - 2] if index >= 2 else ""
         overlined = bool(_ADORNMENT.match(over)) and over.strip() == under.strip()
-        above = lines[index - 3] if index >= 3 and overlined else over
-        if (
-            _is_title(title, under, overlined)
-            and (overlined or not over.strip())
-            and not (overlined and above.strip())
-        ):
+        # Above a title, or above its overline, stands a blank line or nothing.
+        place = index - 3 if overlined else index - 2
+        if (place < 0 or not lines[place].strip()) and _is_title(title, under, overlined):
             level = levels.setdefault((under[0], overlined), len(levels) + 1)
             first = starts[index - 2] if overlined else starts[index - 1]
             found.append((first, min(starts[index + 1], len(text)), level, _plain(title)))
@@ -61,7 +59,7 @@ def _rst_headings(text: str) -> list[Heading]:
 
 
 def _is_title(title: str, under: str, overlined: bool) -> bool:
-    if not title.strip() or not _ADORNMENT.match(under) or _ADORNMENT.match(title):
+    if not title.strip() or not _ADORNMENT.match(under) or _ADORNMENT.match(title) or _NO_TITLE.match(title):
         return False
     # docutils warns of an underline that is too short, and takes it from four characters on.
     long_enough = len(under.rstrip()) >= min(len(title.strip()), 4)

@@ -22,7 +22,7 @@ from rag.errors import SourceCorrupt
 _TAGS = {
     "p": "p", "list": "ul", "list-item": "li", "list-header": "li", "table": "table", "table-row": "tr",
     "table-cell": "td", "a": "a", "line-break": "br", "text-box": "div", "frame": "div", "custom-shape": "div",
-    "rect": "div", "ellipse": "div", "span": "span", "annotation": "p", "notes": "div", "note-body": "span",
+    "rect": "div", "ellipse": "div", "span": "span", "notes": "div",
 }  # fmt: skip
 _SKIPPED = {
     *"forms tracked-changes sequence-decls variable-decls user-field-decls covered-table-cell table-column".split(),
@@ -141,7 +141,7 @@ def _convert(source: Any, parent: Any, styles: _Styles, depth: int) -> None:
 
 def _element(source: Any, kind: str, parent: Any, styles: _Styles) -> Any:
     """The element to fill; None for one that has no content of its own."""
-    style, above = _attribute(source, "style-name"), _kind(source.getparent())
+    style = _attribute(source, "style-name")
     if kind in ("s", "tab"):
         return _append_text(parent, " " * (_number(source, "c", _MAX_BLANKS) if kind == "s" else 1))
     if kind == "p" and style in styles.titles:
@@ -153,7 +153,9 @@ def _element(source: Any, kind: str, parent: Any, styles: _Styles) -> Any:
     if kind == "desc":
         _sub(parent, "img", alt="".join(source.itertext()))
         return None
-    if kind == "title" or (kind in ("creator", "date", "date-string") and above == "annotation"):
+    if kind in ("note", "annotation"):
+        return _append_text(parent, _aside(source, kind))
+    if kind == "title":
         return None
     if kind == "span" and style in styles.raised:
         return _sub(parent, "sup")
@@ -171,13 +173,19 @@ def _lead(source: Any, kind: str, made: Any) -> None:
     elif kind == "table-cell":
         made.set("colspan", _attribute(source, "number-columns-spanned") or "1")
         made.set("rowspan", _attribute(source, "number-rows-spanned") or "1")
-    elif kind == "annotation":
-        author = source.findtext("{*}creator") or ""
-        _append_text(made, f"[comment{' by ' if author else ''}{author}] ")
-    elif kind == "note-body":
-        _append_text(made, " [note: ")
     elif kind == "notes" and "".join(source.itertext()).strip():
         _append_text(made, "Notes: ")
+
+
+def _aside(source: Any, kind: str) -> str:
+    """A footnote or a comment, within the line that it belongs to."""
+    if kind == "note":
+        said, words = "note", source.iterfind("{*}note-body")
+    else:
+        author = source.findtext("{*}creator") or ""
+        said, words = f"comment{' by ' if author else ''}{author}", source.iterfind("{*}p")
+    text = " ".join(" ".join(" ".join(each.itertext()) for each in words).split())
+    return f" [{said}: {text}] " if text else ""
 
 
 def _sub(parent: Any, tag: str, **attributes: str) -> Any:

@@ -12,7 +12,7 @@ from ingest.plain import clean, decode
 from rag.errors import SourceCorrupt
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*charset|\?xml[^>]*encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-_XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
 def parse_html(data: bytes, name: str) -> Parsed:
@@ -33,9 +33,11 @@ def html_tree(text: str) -> Any:
     import lxml.html  # type: ignore[import-untyped]
 
     # The text is decoded by now, and lxml refuses text that still names an encoding.
-    text = _XML_DECLARATION.sub("", text)
+    text = XML_DECLARATION.sub("", text)
+    # libxml2 drops what is nested deeper than 256 elements, or 2048 with huge_tree; the writer refuses that.
+    parser = lxml.html.HTMLParser(huge_tree=True)
     try:
-        return lxml.html.document_fromstring(text) if text.strip() else None
+        return lxml.html.document_fromstring(text, parser=parser) if text.strip() else None
     except lxml.etree.ParserError:  # only comments
         return None
 

@@ -10,7 +10,7 @@ from ingest.html_blocks import HtmlWriter
 from ingest.pandoc import parse_docbook, parse_jats
 from ingest.parsed import Parsed, Region
 from ingest.plain import clean, decode, parse_plain
-from ingest.web import html_tree, parse_html, write_tree
+from ingest.web import XML_DECLARATION, html_tree, parse_html, write_tree
 
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)([^>]*)>")
 _DECLARED = re.compile(rb"^\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w.:-]+)")
@@ -25,18 +25,19 @@ def parse_xml(data: bytes, name: str) -> Parsed:
     """By the root element. XML of no known vocabulary is data, and kept character for character."""
     declared = _DECLARED.search(data[:200])
     text = decode(data, name, declared.group(1).decode("ascii") if declared else None)
+    body = XML_DECLARATION.sub("", text)  # it names an encoding, and the text is decoded by now
     found = _ROOT.search(text[:_HEAD])
     kind, attributes = (found.group(1).lower(), found.group(2)) if found else ("", "")
     head = text[:_HEAD]
     if kind == "article" and ("JATS" in head or "<front" in head or "NLM//DTD" in head):
-        return _article(text, name)
+        return _article(body, name)
     if kind in _DOCBOOK and ("docbook" in attributes.lower() or "DocBook" in head):
-        return parse_docbook(text.encode(), name)
-    if kind in ("rss", "feed", "rdf") and (root := _tree(text)) is not None:
+        return parse_docbook(body.encode(), name)
+    if kind in ("rss", "feed", "rdf") and (root := _tree(body)) is not None:
         return _feed(root, name)
-    if kind == "svg" and (root := _tree(text)) is not None:
+    if kind == "svg" and (root := _tree(body)) is not None:
         return _drawing(root, name)
-    return parse_html(text.encode(), name) if kind == "html" else parse_plain(text.encode(), name)
+    return parse_html(body.encode(), name) if kind == "html" else parse_plain(text.encode(), name)
 
 
 def _article(text: str, name: str) -> Parsed:
