@@ -63,9 +63,20 @@ def passages(
     max_characters: int,
     sentences: Splitter | None = None,
 ) -> list[Passage]:
-    """The document's passages, with tokens as ``counts`` says. ``"".join(p.text for p in passages)`` is
-    ``parsed.text``. Ids depend on document, revision and ordinal only. The rest is as for `tile`."""
+    """The document's passages, tiled as by `tile`; the rest is as for `from_tiles`."""
     tiles = list(tile(parsed, max_characters, sentences))
+    return from_tiles(parsed, tiles, document_id, revision, counts)
+
+
+def from_tiles(
+    parsed: Parsed,
+    tiles: Sequence[Tile],
+    document_id: str,
+    revision: str,
+    counts: Callable[[Sequence[str]], list[int]],
+) -> list[Passage]:
+    """The document's passages, with tokens as ``counts`` says. ``"".join(p.text for p in passages)`` is
+    ``parsed.text``. Ids depend on document, revision and ordinal only."""
     texts = [parsed.text[tile.start : tile.end] for tile in tiles]
     made, line = [], 1
     for ordinal, (each, text, tokens) in enumerate(zip(tiles, texts, counts(texts), strict=True)):

@@ -1,69 +1,75 @@
-"""Files to documents in the index, one whole file at a time: find, read, parse, tile, embed, store."""
+"""Files to documents in the index: find, read, parse, tile, embed, store. Stages overlap; documents are stored whole.
+
+Files are read in worker processes and embedded in a thread, in batches across files, while the caller's thread looks
+for changes and writes to the store. What is in flight is bounded by number and by bytes. Nothing is written between
+two events, so a run can be abandoned there.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-import os
 import time
-import uuid
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ingest import sources
+from ingest import outcome
+from ingest.batches import Batches
 from ingest.changes import find_changed
+from ingest.containers import is_container, is_document
+from ingest.documents import Documents
 from ingest.failures import Failures
-from ingest.gone import is_gone
-from ingest.parse import parse, parser_version
-from ingest.parsed import Parsed
-from ingest.passages import TILING_VERSION, max_characters_for, passages
-from ingest.report import FileResult, Found, Progress, Report, Status
-from ingest.sources import Skipped, Source, find
-from rag.errors import CollectionNotFound, RagError, SourceError, SourceMissing, SourceUnsupported
-from rag.ports import Embedder, Index, Store, TokenCounter, Vectors
-from rag.text import indexed_text
-from rag.types import Document, Passage, short_name
+from ingest.opened import MAX_DEPTH, Opened
+from ingest.outcome import check_there as check_there
+from ingest.report import FileResult, Found, Progress, Report
+from ingest.sources import Source, find
+from ingest.steps import stepwise as stepwise
+from ingest.work import Tally, Work
+from ingest.workers import ParserBug, Read, Reading, Unpacked, Workers, unreadable
+from rag.errors import RagError, SourceError
+from rag.ports import Embedder, Store, TokenCounter, Vectors
+from rag.types import Document
 
 log = logging.getLogger(__name__)
 
 Event = Found | Progress | FileResult | Report
-EMBED_BATCH = 64  # passages between two signs of progress: seconds on a CPU
-
-_NAMESPACE = uuid.UUID("6f70656e-626f-5f6f-8b00-646f63756d65")
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What a run has done so far."""
-
-    results: list[FileResult]
-    parsed: int = 0
-    embedded: int = 0
-    bytes_done: int = 0
+# What may be in flight: files, and bytes of files unless it is one alone.
+WINDOW_FILES, WINDOW_BYTES = 256, 64 * 2**20
+TICK_S = 1.0  # the longest time without an event, as far as the waiting goes
 
 
 class Ingestion:
-    """One run. Iterate over ``run``; between two events it can be abandoned without harm.
+    """One run. Iterate over ``run``; between two events it can be abandoned without harm, best by closing it.
 
-    Raises BadName, FingerprintMismatch and StoreUnavailable.
+    ``reading`` is by default worker processes of the run's own. Archives are unpacked below ``scratch``, by default
+    the system's folder for temporary files. Raises BadName, FingerprintMismatch and StoreUnavailable.
     """
 
-    def __init__(self, store: Store, embedder: Embedder, tokens: TokenCounter, collection: str) -> None:
-        self._store, self._embedder, self._tokens = store, embedder, tokens
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder,
+        tokens: TokenCounter,
+        collection: str,
+        reading: Reading | None = None,
+        scratch: Path | None = None,
+    ) -> None:
+        self._documents = Documents(store, collection, embedder, tokens)
+        self._embedder, self._collection = embedder, collection
+        self._reading, self._scratch = reading, scratch
         self._failures: Failures | None = None
         self._dry = False
-        self._by_content: dict[str, Document] | None = None
-        self._collection = collection
-        self._index = _existing(store, collection)
-        self._max_characters = max_characters_for(embedder.max_tokens)
-        self._tally = _Tally([])
-        self._seconds: dict[str, float] = {}
+        self._tally = Tally()
+        self._todo: deque[tuple[Source, Opened | None]] = deque()
+        self._unpacks: dict[Future[Unpacked], Opened] = {}
+        self._reads: dict[Future[Read], Work] = {}
+        self._flying: set[Work] = set()  # from the first look until it is stored
+        self._folders: set[Opened] = set()
 
     def run(
         self,
@@ -82,253 +88,235 @@ class Ingestion:
         """
         began = time.perf_counter()
         self._failures, self._dry = failures, dry
-        # Again, since a run may wait for its turn: the one before may have made or dropped the collection.
-        self._index = _existing(self._store, self._collection)
+        self._documents.look_again()
         check_there(paths)
-        found = _named(find(paths) if changed is None else find_changed(changed, paths))
+        found = outcome.named(find(paths) if changed is None else find_changed(changed, paths))
         yield Found(len(found.sources) + len(found.skipped), sum(source.size for source in found.sources))
         for skipped in found.skipped:
-            yield self._done(self._beside_former(_skipped(skipped), _uri_of(skipped)), 0)
-        for source in found.sources:
-            yield from self._file(source)
-        self._seconds["total"] = time.perf_counter() - began
-        yield Report(
-            self._collection,
-            tuple(self._tally.results),
-            self._tally.parsed,
-            self._tally.embedded,
-            {stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
-        )
-
-    def _file(self, source: Source) -> Iterator[Event]:
+            former = self._documents.current(outcome.uri_of(skipped))
+            yield self._done(outcome.beside_former(outcome.of_skipped(skipped), former), 0)
+        self._tally.order = {source.uri: number for number, source in enumerate(found.sources)}
+        self._todo.extend((source, None) for source in found.sources)
+        reader, batches = self._reading or Workers(), Batches(self._embedder, self._tally)
         try:
-            result = yield from self._ingest(source)
+            yield from self._flow(reader, batches)
+        finally:
+            if reader is not self._reading:
+                reader.close()
+            batches.close()
+            for opened in self._folders:
+                opened.clear()
+        self._tally.spent("total", time.perf_counter() - began)
+        yield self._tally.report(self._collection)
+
+    # --- the loop -------------------------------------------------------------------------------------------
+
+    def _flow(self, reader: Reading, batches: Batches) -> Iterator[Event]:
+        idle = False
+        while True:
+            while self._todo and self._has_room(self._todo[0][0]):
+                source, place = self._todo.popleft()
+                yield from self._told(source, place, self._look(source, place, reader))
+            yield from self._embed(batches, partial=idle or not (self._reads or self._unpacks))
+            waiting: list[Future[Any]] = [*self._unpacks, *self._reads]
+            if batches.running:
+                waiting.append(batches.running)
+            if not waiting:
+                return  # then no file waits for the embedder either, and there was room for all there was to do
+            idle = not wait(waiting, TICK_S, FIRST_COMPLETED).done
+            if idle:
+                yield self._sign_of_life(batches)
+            for unpack in [future for future in self._unpacks if future.done()]:
+                yield from self._unpacked(self._unpacks.pop(unpack), unpack)
+            for read in [future for future in self._reads if future.done()]:
+                work = self._reads.pop(read)
+                yield from self._told(
+                    work.source, work.place, self._parsed(work, read, batches), own=work.own
+                )
+            if batches.running and batches.running.done():
+                yield from self._embedded(batches)
+
+    def _has_room(self, source: Source) -> bool:
+        if not self._flying:
+            return True
+        size = sum(work.source.size for work in self._flying)
+        return len(self._flying) < WINDOW_FILES and size + source.size <= WINDOW_BYTES
+
+    def _told(
+        self, source: Source, place: Opened | None, steps: Iterator[Event], *, own: bool = False
+    ) -> Iterator[Event]:
+        """``steps``, and what goes wrong in them as the file's result."""
+        try:
+            yield from steps
         except SourceError as error:
-            # A folder holds what it holds; a file that was named was meant.
-            passed_over = isinstance(error, SourceUnsupported) and not source.explicit
-            result = _failure(source, error, "skipped" if passed_over else "failed")
+            yield from self._finish(source, outcome.of_error(source, error), place, own=own)
         except (RagError, MemoryError):
             raise
-        except Exception as error:  # a parser's bug must cost one file, not the run
+        except Exception as error:  # a bug must cost one file, not the run
             log.exception("ingesting %s failed", source.path)
-            result = _failure(source, SourceError(f"{source.name}: {error!r}", "This is a bug in openbook."))
-        if result.status in ("failed", "skipped"):
-            result = self._beside_former(result, source.uri)
-        yield self._done(result, source.size)
+            failed = outcome.of_error(source, outcome.bug(source, repr(error)))
+            yield from self._finish(source, failed, place, own=own)
 
-    def _ingest(self, source: Source) -> Generator[Event, None, FileResult]:
-        data = _read(source)
-        content_hash = hashlib.sha256(data).hexdigest()
-        document_id = self._document_id(source.uri)
-        revision = self._revision(source, content_hash)
-        current = self._current(source.uri)
-        if current and current[0].revision == revision:
-            return _result(source, "unchanged", current[0])
-        if self._failures and (known := self._failures.known(self._collection, source.uri, revision)):
-            return known
-        if self._dry:
-            return FileResult(source.name, source.uri, "replaced" if current else "added")
+    def _sign_of_life(self, batches: Batches) -> Progress:
+        for opened in self._unpacks.values():
+            return self._progress(opened.source, "parse")
+        for work in self._reads.values():
+            return self._progress(work.source, "parse")
+        part = batches.parts[0]
+        return self._progress(part.work.source, "embed", part.first, len(part.work.tiles))
+
+    # --- looking and reading --------------------------------------------------------------------------------
+
+    def _look(self, source: Source, place: Opened | None, reader: Reading) -> Iterator[Event]:
+        if not is_container(source.media_type):
+            yield from self._look_at(source, place, reader, own=False)
+            return
+        if place and place.depth >= MAX_DEPTH:
+            reason = f"deeper than {MAX_DEPTH} archives within each other"
+            yield from self._finish(source, _skip(source, reason), place)
+            return
+        _hash(source)  # to say now that it cannot be read
+        opened = Opened.begin(source, place, self._scratch)
+        self._folders.add(opened)
         yield self._progress(source, "parse")
-        with self._timed("parse"), self._remembered(source, revision):
-            parsed = parse(data, source.name, source.media_type)
-            tiles = passages(parsed, document_id, revision, self._tokens.count, self._max_characters)
+        self._unpacks[reader.unpack(source.path, source.name, source.media_type, opened.folder)] = opened
+        if is_document(source.media_type):
+            opened.left += 1
+            yield from self._told(source, opened, self._look_at(source, opened, reader, own=True), own=True)
+
+    def _look_at(
+        self, source: Source, place: Opened | None, reader: Reading, *, own: bool
+    ) -> Iterator[Event]:
+        content_hash = _hash(source)
+        revision = self._documents.revision(source, content_hash)
+        current = self._documents.current(source.uri)
+        if current and current.revision == revision:
+            unchanged = outcome.of_document(source, "unchanged", current)
+            yield from self._finish(source, unchanged, place, own=own)
+        elif self._failures and (known := self._failures.known(self._collection, source.uri, revision)):
+            yield from self._finish(source, known, place, own=own)
+        elif self._dry:
+            would = FileResult(source.name, source.uri, "replaced" if current else "added")
+            yield from self._finish(source, would, place, own=own)
+        else:
+            yield self._progress(source, "parse")
+            work = Work(source, place, own, revision, content_hash, current)
+            self._flying.add(work)
+            read = reader.read(source.path, source.name, source.media_type, self._documents.max_characters)
+            self._reads[read] = work
+
+    def _unpacked(self, opened: Opened, future: Future[Unpacked]) -> Iterator[Event]:
+        opened.unpacking = False
+        self._tally.containers += 1
+        if error := future.exception():
+            if isinstance(error, ParserBug):
+                log.error("unpacking %s failed: %s", opened.source.path, error.trace)
+            opened.error = outcome.of_error(opened.source, error)
+        else:
+            unpacked = future.result()
+            self._tally.spent("parse", unpacked.seconds)
+            for refused in opened.refused(unpacked):
+                yield self._done(outcome.beside_former(refused, self._documents.current(refused.source)), 0)
+            # Before other files, so that few archives lie unpacked at a time.
+            self._todo.extendleft((source, opened) for source in reversed(opened.inside(unpacked)))
+        yield from self._close(opened)
+
+    def _parsed(self, work: Work, future: Future[Read], batches: Batches) -> Iterator[Event]:
+        self._flying.discard(work)
+        if error := future.exception():
+            if isinstance(error, ParserBug):
+                log.error("parsing %s failed: %s", work.source.path, error.trace)
+            failed = outcome.of_error(work.source, error)
+            if self._failures and isinstance(error, SourceError) and not error.retryable:
+                self._failures.remember(self._collection, work.revision, failed)
+            yield from self._finish(work.source, failed, work.place, own=work.own)
+            return
+        read = future.result()
+        self._tally.spent("parse", read.seconds)
+        with self._tally.timed("parse"):
+            document = self._documents.make(work, read)
         self._tally.parsed += 1
-        document = self._document(source, content_hash, document_id, revision, parsed, tiles)
-        vectors = None if current else self._moved(document, tiles)
-        if vectors is None:
-            vectors = yield from self._embed(source, document, tiles)
-        yield self._progress(source, "store", len(tiles), len(tiles))
-        with self._timed("store"):
-            # Made only now, so that a run in which nothing could be read leaves no empty collection.
-            self._index = self._index or self._store.open(self._collection, create=True)
-            self._index.put(document, tiles, vectors)
-        return _result(source, "replaced" if current else "added", document)
+        known = None if work.current else self._documents.moved(document, work.tiles)
+        if known is not None:
+            yield from self._put(work, document, known)
+            return
+        self._flying.add(work)
+        batches.add(work)
 
-    def _moved(self, document: Document, tiles: Sequence[Passage]) -> Vectors | None:
-        """The vectors of a document with the same passages whose file is not there any more: a rename costs no
-        embedding. New ones would differ in the file's name alone."""
-        if self._index is None:
-            return None
-        if self._by_content is None:
-            self._by_content = {each.content_hash: each for each in self._index.documents()}
-        former = self._by_content.get(document.content_hash)
-        if former is None or not is_gone(former.source):
-            return None
-        stored = self._index.read(former.id)
-        same = [(p.text, p.section) for p in stored] == [(p.text, p.section) for p in tiles]
-        return self._index.vectors(stored) if same else None
+    # --- embedding and storing ------------------------------------------------------------------------------
 
-    @contextmanager
-    def _remembered(self, source: Source, revision: str) -> Iterator[None]:
+    def _embed(self, batches: Batches, *, partial: bool) -> Iterator[Event]:
+        for part in batches.begin(partial=partial):
+            yield self._progress(part.work.source, "embed", part.first, len(part.work.tiles))
+
+    def _embedded(self, batches: Batches) -> Iterator[Event]:
         try:
-            yield
-        except SourceError as error:
-            if self._failures:
-                self._failures.remember(self._collection, revision, _failure(source, error))
+            works = batches.finish()
+        except (RagError, MemoryError):
             raise
+        except Exception as error:
+            log.exception("embedding failed")
+            for part in batches.parts:
+                batches.drop(part.work)
+                self._flying.discard(part.work)
+                failed = outcome.of_error(part.work.source, outcome.bug(part.work.source, repr(error)))
+                yield from self._finish(part.work.source, failed, part.work.place, own=part.work.own)
+            return
+        yield from self._embed(batches, partial=False)  # the next goes on while these are stored
+        for work in works:
+            if work.whole:
+                assert work.document
+                yield from self._put(work, work.document, np.concatenate(work.vectors))
 
-    def _embed(
-        self, source: Source, document: Document, tiles: Sequence[Passage]
-    ) -> Generator[Event, None, Vectors]:
-        batches: list[Vectors] = []
-        for at in range(0, len(tiles), EMBED_BATCH):
-            yield self._progress(source, "embed", at, len(tiles))
-            with self._timed("embed"):
-                batches.append(
-                    self._embedder.embed(
-                        [indexed_text(document, tile) for tile in tiles[at : at + EMBED_BATCH]]
-                    )
-                )
-        self._tally.embedded += len(tiles)
-        return np.concatenate(batches)
+    def _put(self, work: Work, document: Document, vectors: Vectors) -> Iterator[Event]:
+        yield self._progress(work.source, "store", len(work.tiles), len(work.tiles))
+        with self._tally.timed("store"):
+            self._documents.put(document, work.tiles, vectors)
+        self._flying.discard(work)
+        result = outcome.of_document(work.source, "replaced" if work.current else "added", document)
+        yield from self._finish(work.source, result, work.place, own=work.own)
 
-    def _document(
-        self,
-        source: Source,
-        content_hash: str,
-        document_id: str,
-        revision: str,
-        parsed: Parsed,
-        tiles: Sequence[Passage],
-    ) -> Document:
-        return Document(
-            id=document_id,
-            collection=self._collection,
-            source=source.uri,
-            title=parsed.title,
-            media_type=source.media_type,
-            content_hash=content_hash,
-            revision=revision,
-            characters=len(parsed.text),
-            tokens=sum(tile.tokens for tile in tiles),
-            passages=len(tiles),
-            pages=parsed.pages,
-            ocr_pages=parsed.ocr_pages,
-            empty_pages=parsed.empty_pages,
-            tokenizer=self._tokens.name,
-            ingested_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+    # --- results --------------------------------------------------------------------------------------------
 
-    def _document_id(self, uri: str) -> str:
-        return str(uuid.uuid5(_NAMESPACE, f"{self._collection}\n{uri}"))
+    def _finish(
+        self, source: Source, result: FileResult, place: Opened | None, *, own: bool = False
+    ) -> Iterator[Event]:
+        if result.status in ("failed", "skipped"):
+            result = outcome.beside_former(result, self._documents.current(source.uri))
+        if place is None:
+            yield self._done(result, source.size)
+            return
+        place.left -= 1
+        if own:
+            place.own = result
+        else:
+            place.statuses.append(result.status)
+            yield self._done(result, 0)
+        yield from self._close(place)
 
-    def _current(self, uri: str) -> list[Document]:
-        return self._index.documents([self._document_id(uri)]) if self._index else []
-
-    def _beside_former(self, result: FileResult, uri: str) -> FileResult:
-        """Says so where a file that cannot be used now was ingested before: that version can still be found."""
-        if not (former := self._current(uri)):
-            return result
-        stays = f"The version of {former[0].ingested_at} stays."
-        return replace(result, reason=" ".join(filter(None, (_sentence(result.reason), stays))))
-
-    def _revision(self, source: Source, content_hash: str) -> str:
-        """Hashes all that passages and vectors depend on. Token counts are not among it: they are counted
-        again for another model (rag/answer.py)."""
-        parts = (
-            content_hash,
-            source.media_type,
-            short_name(source.uri),
-            parser_version(source.media_type),
-            TILING_VERSION,
-            str(self._max_characters),
-        )
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-    def _progress(self, source: Source, stage: str, done: int = 0, of: int = 0) -> Progress:
-        tally = self._tally
-        return Progress(source.name, stage, len(tally.results), tally.bytes_done, done, of)  # type: ignore[arg-type]
+    def _close(self, opened: Opened) -> Iterator[Event]:
+        if opened.done and opened in self._folders:
+            self._folders.discard(opened)
+            opened.clear()
+            yield from self._finish(opened.source, opened.result(), opened.place)
 
     def _done(self, result: FileResult, size: int) -> FileResult:
         self._tally.results.append(result)
         self._tally.bytes_done += size
         return result
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - began
+    def _progress(self, source: Source, stage: str, done: int = 0, of: int = 0) -> Progress:
+        tally = self._tally
+        return Progress(source.name, stage, len(tally.results), tally.bytes_done, done, of)  # type: ignore[arg-type]
 
 
-def check_there(paths: Sequence[Path]) -> None:
-    """Raises SourceMissing for the first path that is not there, or that cannot be looked at."""
-    for path in paths:
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            broken = "leads nowhere" if path.is_symlink() else "does not exist"
-            raise SourceMissing(f"{path} {broken}.", "Check the path, and where you are.") from error
-        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
-            reason = getattr(error, "strerror", None) or str(error)
-            raise SourceMissing(
-                f"{path} cannot be looked at: {reason}.", "Check the path and the permissions of its folders."
-            ) from error
-
-
-def _sentence(reason: str) -> str:
-    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
-
-
-def _existing(store: Store, collection: str) -> Index | None:
+def _hash(source: Source) -> str:
     try:
-        return store.open(collection)
-    except CollectionNotFound:
-        return None
-
-
-def _read(source: Source) -> bytes:
-    try:
-        return source.path.read_bytes()
+        with source.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SourceError(
-            f"{source.name} cannot be read: {error.strerror}.", "Check that it is there and its permissions."
-        ) from error
+        raise unreadable(source.name, error) from error
 
 
-def _result(source: Source, status: Status, document: Document) -> FileResult:
-    return FileResult(source.name, source.uri, status, document.pages, document.passages, document.tokens)
-
-
-def _failure(source: Source, error: SourceError, status: Status = "failed") -> FileResult:
-    return FileResult(
-        source.name, source.uri, status, reason=error.message, hint=error.hint, error=error.code
-    )
-
-
-def _skipped(skipped: Skipped) -> FileResult:
-    status: Status = "failed" if skipped.explicit else "skipped"
-    return FileResult(skipped.name, skipped.path.as_uri(), status, reason=skipped.reason)
-
-
-def _named(found: sources.Found) -> sources.Found:
-    """With names that can be stored and sent: a file's name on disk may be bytes that are no UTF-8."""
-    return sources.Found(
-        tuple(replace(source, name=_unicode(source.name)) for source in found.sources),
-        tuple(replace(skipped, name=_unicode(skipped.name)) for skipped in found.skipped),
-    )
-
-
-def _unicode(name: str) -> str:
-    return name.encode(errors="replace").decode()
-
-
-def _uri_of(skipped: Skipped) -> str:
-    """A link is left as it is: what it leads to is another source, with a result of its own."""
-    folder = os.path.realpath(skipped.path.parent)  # Path.resolve raises where links go in a circle
-    return Path(folder, skipped.path.name).as_uri()
-
-
-async def stepwise(events: Iterator[Event]) -> AsyncGenerator[Event, None]:
-    """The same events, each made in a thread. Cancelled, it lets the step at hand finish: a store must not be
-    closed under a write."""
-    while True:
-        step = asyncio.create_task(asyncio.to_thread(next, events, None))
-        try:
-            event = await asyncio.shield(step)
-        except asyncio.CancelledError:
-            await asyncio.wait([step])
-            raise
-        if event is None:
-            return
-        yield event
+def _skip(source: Source, reason: str) -> FileResult:
+    return FileResult(source.name, source.uri, "skipped", reason=reason)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ingest.pipeline import EMBED_BATCH, Event
+from ingest.batches import EMBED_BATCH
+from ingest.pipeline import Event
 from ingest.report import FileResult, Found, Progress, Report, Status
 from rag.answer import Rag
 from rag.errors import FingerprintMismatch

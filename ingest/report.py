@@ -12,7 +12,8 @@ WRITTEN: tuple[Status, ...] = ("added", "replaced")
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """``reason`` and ``hint`` say why a file was skipped or failed; ``error`` is the error's code."""
+    """``reason`` and ``hint`` say why a file was skipped or failed; ``error`` is the error's code. Of ``pages``,
+    ``ocr_pages`` were read from their image and ``empty_pages`` gave no text."""
 
     name: str
     source: str
@@ -23,6 +24,8 @@ class FileResult:
     reason: str = ""
     hint: str = ""
     error: str = ""
+    ocr_pages: int = 0
+    empty_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``bytes_done`` counts the files that are finished; ``passages_done`` those embedded of this file."""
+    """``bytes_done`` counts the files that are finished; ``passages_done`` those embedded of this file. Several files
+    are worked on at a time: their events mix."""
 
     name: str
     stage: Literal["parse", "embed", "store"]
@@ -54,17 +58,34 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last event of a run. ``parsed`` and ``embedded`` count files and passages that cost work."""
+    """The last event of a run. ``parsed`` and ``embedded`` count files and passages that cost work, ``reused``
+    passages whose vectors were known, ``containers`` the archives and e-mails that were opened.
+
+    ``seconds`` are those that each stage was busy, in all processes together; the stages overlap, so "total", by
+    the clock, can be less than their sum.
+    """
 
     collection: str
     files: tuple[FileResult, ...]
     parsed: int
     embedded: int
     seconds: dict[str, float] = field(default_factory=dict)
+    reused: int = 0
+    containers: int = 0
 
     def count(self, *statuses: Status) -> int:
         by_status = Counter(result.status for result in self.files)
         return sum(by_status[status] for status in statuses)
+
+    @property
+    def pages(self) -> tuple[int, int, int]:
+        """Of the documents written: pages, those read from their image, and those that gave no text."""
+        written = [result for result in self.files if result.status in WRITTEN]
+        return (
+            sum(result.pages or 0 for result in written),
+            sum(result.ocr_pages for result in written),
+            sum(result.empty_pages for result in written),
+        )
 
     @property
     def failed(self) -> tuple[FileResult, ...]:

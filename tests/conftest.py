@@ -12,6 +12,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from ingest.workers import InProcess
+
 # HYPOTHESIS_PROFILE=thorough looks further than every run can.
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
@@ -47,6 +49,13 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     for name in ("connect", "connect_ex", "bind"):
         monkeypatch.setattr(socket.socket, name, refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read in the test's own process: starting others takes longer than a unit test may."""
+    if not any(request.node.get_closest_marker(name) for name in NETWORKED):
+        monkeypatch.setattr("ingest.pipeline.Workers", InProcess)
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import pytest
 
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
-from ingest import catalog, pipeline
+from ingest import batches, catalog, documents, pipeline, workers
 from ingest.failures import Failures
 from ingest.parse import parse
 from ingest.parsed import Parsed
@@ -102,7 +105,7 @@ def test_added_then_unchanged_then_replaced(house: House, monkeypatch: pytest.Mo
     assert [house.text(document) for document in house.documents()] == [a.read_text(), b.read_text()]
 
     before = house.documents()
-    monkeypatch.setattr(pipeline, "parse", lambda *_: pytest.fail("an unchanged file was parsed"))
+    monkeypatch.setattr(workers, "parse", lambda *_: pytest.fail("an unchanged file was parsed"))
     os.utime(a, (1, 1))  # times say nothing
     again = house.run()
     assert statuses(again) == {"files/a.md": "unchanged", "files/b.txt": "unchanged"}
@@ -110,7 +113,7 @@ def test_added_then_unchanged_then_replaced(house: House, monkeypatch: pytest.Mo
     assert house.documents() == before
     assert result(again, "files/a.md").tokens == before[0].tokens
 
-    monkeypatch.setattr(pipeline, "parse", parse)
+    monkeypatch.setattr(workers, "parse", parse)
     house.write("b.txt", "Another text of b.\n")
     third = house.run()
     assert statuses(third) == {"files/a.md": "unchanged", "files/b.txt": "replaced"}
@@ -155,7 +158,7 @@ def test_another_parser_or_tiling_replaces_what_has_not_changed(
 ) -> None:
     house.write("a.md", "# A\n\nText.\n")
     house.run()
-    monkeypatch.setattr(pipeline, what, changed)
+    monkeypatch.setattr(documents, what, changed)
     assert statuses(house.run()) == {"files/a.md": "replaced"}
     assert statuses(house.run()) == {"files/a.md": "unchanged"}
     assert house.store.open(house.collection).size() == (1, 1)
@@ -193,7 +196,7 @@ def test_what_failed_is_not_tried_again_until_it_changes(
         tried.append(name)
         return parse(data, name, media_type)
 
-    monkeypatch.setattr(pipeline, "parse", counted)
+    monkeypatch.setattr(workers, "parse", counted)
 
     def run(collection: str = "default") -> FileResult:
         failures = Failures(tmp_path / "failures.db")
@@ -210,7 +213,7 @@ def test_what_failed_is_not_tried_again_until_it_changes(
     bad.write_bytes(b"still no PDF")
     assert "not tried again" not in run().hint
     bad.write_bytes(b"%PDF-")
-    monkeypatch.setattr(pipeline, "parser_version", lambda _media_type: "next")
+    monkeypatch.setattr(documents, "parser_version", lambda _media_type: "next")
     run()
     assert len(tried) == 3
 
@@ -335,15 +338,15 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_earlier_version_and_says_
         path.write_text("")
     elif damage == "bug":
         path.write_text("Another text.")
-        monkeypatch.setattr(pipeline, "parse", lambda *_: 1 / 0)
+        monkeypatch.setattr(workers, "parse", lambda *_: 1 / 0)
     else:
-        read = Path.read_bytes
+        opened = Path.open
 
-        def vanished(self: Path) -> bytes:
+        def vanished(self: Path, *arguments: Any) -> Any:
             self.unlink()
-            return read(self)
+            return opened(self, *arguments)
 
-        monkeypatch.setattr(Path, "read_bytes", vanished)
+        monkeypatch.setattr(Path, "open", vanished)
     report = house.run()
     told = result(report, "files/a.txt")
     assert told.status == ("skipped" if damage == "empty" else "failed")
@@ -363,7 +366,7 @@ def test_a_bug_costs_one_file_and_is_logged(
             raise ZeroDivisionError("in a parser")
         return parse(data, name, media_type)
 
-    monkeypatch.setattr(pipeline, "parse", broken)
+    monkeypatch.setattr(workers, "parse", broken)
     report = house.run()
     assert statuses(report) == {"files/a.txt": "failed", "files/b.txt": "added"}
     assert "bug" in report.failed[0].hint
@@ -413,7 +416,7 @@ def test_names_that_are_no_unicode_markup_or_long_are_read(house: House) -> None
 
 
 def test_events_come_in_order_with_what_is_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "EMBED_BATCH", 2)
+    monkeypatch.setattr(batches, "EMBED_BATCH", 2)
     paragraphs = "".join(f"Paragraph {i}. " + "Words and more words. " * 40 + "\n\n" for i in range(5))
     house.write("b.txt", paragraphs)
     house.write("a.txt", "Short.")
@@ -429,11 +432,14 @@ def test_events_come_in_order_with_what_is_done(house: House, monkeypatch: pytes
     steps = [e for e in events if isinstance(e, Progress) and e.name == "files/b.txt"]
     assert [step.stage for step in steps] == ["parse", *["embed"] * (len(steps) - 2), "store"]
     assert len(steps) > 3
+    # The first batch holds the other file too.
     assert [step.passages_done for step in steps[1:]] == [
-        *range(0, steps[-1].passages, 2),
+        0,
+        *range(1, steps[-1].passages, 2),
         steps[-1].passages,
     ]
-    assert {(step.files_done, step.bytes_done) for step in steps} == {(2, len("Short."))}
+    assert (steps[0].files_done, steps[0].bytes_done) == (1, 0)
+    assert (steps[-1].files_done, steps[-1].bytes_done) == (2, len("Short."))
     report = events[-1]
     assert isinstance(report, Report)
     assert set(report.seconds) == {"parse", "embed", "store", "total"}
@@ -444,7 +450,7 @@ def test_events_come_in_order_with_what_is_done(house: House, monkeypatch: pytes
 def test_a_run_that_is_abandoned_at_any_event_leaves_whole_documents_and_a_rerun_finishes(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "EMBED_BATCH", 1)
+    monkeypatch.setattr(batches, "EMBED_BATCH", 1)
     texts = {f"{name}.txt": f"{name}.\n" + "Words and more words.\n" * 60 for name in "ab"}
     for name, text in texts.items():
         house.write(name, text)
@@ -461,6 +467,191 @@ def test_a_run_that_is_abandoned_at_any_event_leaves_whole_documents_and_a_rerun
         assert house.content().items() <= whole.items()
     house.run()
     assert house.content() == whole
+
+
+def test_many_small_files_are_embedded_together_and_a_large_one_in_pieces(house: House) -> None:
+    for i in range(40):
+        house.write(f"{i:02}.txt", f"Text {i}.")
+    house.write("large.txt", "Words and more words.\n" * 12_000)
+    sizes: list[int] = []
+    embed = house.embedder.embed
+
+    def counted(texts: Sequence[str]) -> Any:
+        sizes.append(len(texts))
+        return embed(texts)
+
+    house.embedder.embed = counted  # type: ignore[method-assign]
+    report = house.run()
+    assert report.count("added") == 41
+    assert sizes[:-1] == [batches.EMBED_BATCH] * (len(sizes) - 1)
+    assert sum(sizes) == report.embedded == sum(result.passages for result in report.files)
+    assert len(sizes) > 2
+
+
+def test_no_more_is_in_flight_than_the_window_holds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "WINDOW_BYTES", 50)
+    monkeypatch.setattr(batches, "EMBED_BATCH", 1)
+    for name in "abcdef":
+        house.write(f"{name}.txt", f"{name} text of 20 bytes"[:20])
+    house.write("g.txt", "Text that is longer than the window alone, and read all the same.")
+    begun, most = set(), 0
+    for event in house.ingestion().run([house.files]):
+        if isinstance(event, Progress) and event.stage == "parse":
+            begun.add(event.name)
+        if isinstance(event, FileResult):
+            assert event.status == "added"
+            begun.remove(event.name)
+        most = max(most, len(begun))
+    assert most == 2
+
+
+@pytest.mark.parametrize("when", ["changed", "vanished"])
+def test_a_file_that_changes_between_two_looks_is_stored_as_it_was_read(
+    house: House, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    path = house.write("a.txt", "Text of a.")
+    hashed = pipeline._hash
+
+    def late(source: Any) -> str:
+        found = hashed(source)
+        if when == "changed":
+            path.write_text("Another text.")
+        else:
+            path.unlink()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_hash", late)
+        report = house.run()
+    if when == "vanished":
+        assert "cannot be read: No such file" in result(report, "files/a.txt").reason
+        return
+    assert [house.text(document) for document in house.documents()] == ["Another text."]
+    assert house.run().count("unchanged") == 1
+
+
+def test_an_embedder_that_fails_costs_the_files_of_its_batch(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_texts: Sequence[str]) -> Any:
+        raise ZeroDivisionError("in the embedder")
+
+    house.write("a.txt", "Text of a.")
+    house.embedder.embed = broken  # type: ignore[method-assign, assignment]
+    report = house.run()
+    assert "ZeroDivisionError" in report.failed[0].reason
+    assert "in the embedder" in caplog.text
+    house.embedder = FakeEmbedder()
+    assert house.run().count("added") == 1
+
+
+# --- archives and e-mails -------------------------------------------------------------------------------------
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+def test_an_archive_is_read_as_the_folder_it_holds(house: House, tmp_path: Path) -> None:
+    inner = {
+        "b.md": b"# B\n\nText of b.\n",
+        "sub/c d.txt": b"Text of c.",
+        ".hidden.txt": b"no",
+        "x.bin": b"\0",
+    }
+    path = house.write("a.zip", zipped(inner))
+    house.write("d.txt", "Text of d.")
+    scratch = tmp_path / "scratch"
+
+    def run() -> Report:
+        ingestion = Ingestion(house.store, house.embedder, FakeCounter(), house.collection, scratch=scratch)
+        *_, report = ingestion.run([house.files])
+        assert isinstance(report, Report)
+        assert list(scratch.iterdir()) == []
+        return report
+
+    report = run()
+    assert statuses(report) == {
+        "files/a.zip": "added",
+        "files/a.zip/b.md": "added",
+        "files/a.zip/sub/c d.txt": "added",
+        "files/a.zip/.hidden.txt": "skipped",
+        "files/a.zip/x.bin": "skipped",
+        "files/d.txt": "added",
+    }
+    assert (report.containers, report.parsed) == (1, 3)
+    assert {document.source for document in house.documents()} == {
+        f"{path.as_uri()}/b.md",
+        f"{path.as_uri()}/sub/c%20d.txt",
+        (house.files / "d.txt").as_uri(),
+    }
+    again = run()
+    assert (again.parsed, again.embedded) == (0, 0)
+    assert again.count("unchanged") == 4
+    house.write("a.zip", zipped(inner | {"b.md": b"# B\n\nAnother text.\n"}))
+    third = run()
+    assert third.parsed == 1
+    assert statuses(third)["files/a.zip"] == "replaced"
+    assert statuses(third)["files/a.zip/sub/c d.txt"] == "unchanged"
+
+
+def test_archives_within_archives_to_a_depth(house: House, tmp_path: Path) -> None:
+    data = zipped({"deepest.txt": b"Too deep."})
+    for level in (4, 3, 2):
+        data = zipped({f"{level}.zip": data, f"{level}.txt": f"Level {level}.".encode()})
+    house.write("1.zip", data)
+    report = house.run()
+    told = statuses(report)
+    assert told["files/1.zip/2.txt"] == "added"
+    assert told["files/1.zip/2.zip/3.zip/4.txt"] == "added"
+    assert told["files/1.zip/2.zip/3.zip/4.zip"] == "skipped"
+    assert "deeper than 3" in result(report, "files/1.zip/2.zip/3.zip/4.zip").reason
+    assert report.containers == 3
+
+
+def test_a_broken_and_an_empty_archive_are_told(house: House) -> None:
+    house.write("broken.zip", b"PK no archive")
+    house.write("empty.zip", zipped({}))
+    report = house.run()
+    assert statuses(report) == {"files/broken.zip": "failed", "files/empty.zip": "skipped"}
+    assert all(told.reason for told in report.files)
+    assert "none" not in house.store.names()
+
+
+def test_an_email_is_a_document_and_its_attachments_are_too(house: House) -> None:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = "The pump", "a@example.org", "b@example.org"
+    message.set_content("The pump leaks.")
+    message.add_attachment(b"Checked on Monday.", maintype="text", subtype="plain", filename="note.txt")
+    path = house.write("mail.eml", message.as_bytes())
+    report = house.run()
+    assert statuses(report) == {"files/mail.eml": "added", "files/mail.eml/note.txt": "added"}
+    assert result(report, "files/mail.eml").passages > 0
+    assert {document.source for document in house.documents()} == {path.as_uri(), f"{path.as_uri()}/note.txt"}
+    again = house.run()
+    assert again.count("unchanged") == 2
+    assert again.parsed == 0
+
+
+def test_the_report_is_in_the_order_of_the_folder_whatever_was_done_first(house: House) -> None:
+    house.write("a.txt", "Text of a.")
+    house.write("b.pdf", "no PDF")
+    house.write("c.zip", zipped({"z.txt": b"Text of z.", "b.pdf": b"no PDF"}))
+    house.write("d.xyz", b"\0")
+    events = house.events()
+    assert [e.name for e in events if isinstance(e, FileResult)][:2] == ["files/d.xyz", "files/b.pdf"]
+    report = events[-1]
+    assert isinstance(report, Report)
+    assert [name.partition("/")[2] for name in statuses(report)][:3] == ["d.xyz", "a.txt", "b.pdf"]
+    assert {name.partition("/")[2] for name in list(statuses(report))[3:]} == {
+        "c.zip",
+        "c.zip/z.txt",
+        "c.zip/b.pdf",
+    }
 
 
 async def test_cancelled_stepwise_lets_the_step_at_hand_finish() -> None:

@@ -1,0 +1,104 @@
+"""The documents of one collection as a run sees them: which of them are there, and how new ones are written."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from ingest.gone import is_gone
+from ingest.parse import parser_version
+from ingest.passages import TILING_VERSION, from_tiles, max_characters_for
+from ingest.sources import Source
+from ingest.work import Work
+from ingest.workers import Read
+from rag.errors import CollectionNotFound
+from rag.ports import Embedder, Index, Store, TokenCounter, Vectors
+from rag.types import Document, Passage, short_name
+
+_NAMESPACE = uuid.UUID("6f70656e-626f-5f6f-8b00-646f63756d65")
+
+
+class Documents:
+    """Raises BadName, FingerprintMismatch and StoreUnavailable."""
+
+    def __init__(self, store: Store, collection: str, embedder: Embedder, tokens: TokenCounter) -> None:
+        self._store, self._collection, self._tokens = store, collection, tokens
+        self._by_content: dict[str, Document] | None = None
+        self.max_characters = max_characters_for(embedder.max_tokens)
+        self._index = self._existing()
+
+    def look_again(self) -> None:
+        """A run may wait for its turn: the one before may have made or dropped the collection."""
+        self._index, self._by_content = self._existing(), None
+
+    def _existing(self) -> Index | None:
+        try:
+            return self._store.open(self._collection)
+        except CollectionNotFound:
+            return None
+
+    def current(self, uri: str) -> Document | None:
+        found = self._index.documents([self._id(uri)]) if self._index else []
+        return found[0] if found else None
+
+    def revision(self, source: Source, content_hash: str) -> str:
+        """Hashes all that passages and vectors depend on. Token counts are not among it: they are counted
+        again for another model (rag/answer.py)."""
+        parts = (
+            content_hash,
+            source.media_type,
+            short_name(source.uri),
+            parser_version(source.media_type),
+            TILING_VERSION,
+            str(self.max_characters),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    def make(self, work: Work, read: Read) -> Document:
+        """The document of a file that was read; its passages go into ``work``."""
+        parsed, source = read.parsed, work.source
+        if read.content_hash != work.content_hash:  # it was changed since it was looked at
+            work.content_hash, work.revision = read.content_hash, self.revision(source, read.content_hash)
+        work.tiles = from_tiles(parsed, read.tiles, self._id(source.uri), work.revision, self._tokens.count)
+        work.document = Document(
+            id=self._id(source.uri),
+            collection=self._collection,
+            source=source.uri,
+            title=parsed.title,
+            media_type=source.media_type,
+            content_hash=work.content_hash,
+            revision=work.revision,
+            characters=len(parsed.text),
+            tokens=sum(tile.tokens for tile in work.tiles),
+            passages=len(work.tiles),
+            pages=parsed.pages,
+            ocr_pages=parsed.ocr_pages,
+            empty_pages=parsed.empty_pages,
+            tokenizer=self._tokens.name,
+            ingested_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return work.document
+
+    def moved(self, document: Document, tiles: Sequence[Passage]) -> Vectors | None:
+        """The vectors of a document with the same passages whose file is not there any more: a rename costs no
+        embedding. New ones would differ in the file's name alone."""
+        if self._index is None:
+            return None
+        if self._by_content is None:
+            self._by_content = {each.content_hash: each for each in self._index.documents()}
+        former = self._by_content.get(document.content_hash)
+        if former is None or not is_gone(former.source):
+            return None
+        stored = self._index.read(former.id)
+        same = [(p.text, p.section) for p in stored] == [(p.text, p.section) for p in tiles]
+        return self._index.vectors(stored) if same else None
+
+    def put(self, document: Document, tiles: Sequence[Passage], vectors: Vectors) -> None:
+        # Made only now, so that a run in which nothing could be read leaves no empty collection.
+        self._index = self._index or self._store.open(self._collection, create=True)
+        self._index.put(document, tiles, vectors)
+
+    def _id(self, uri: str) -> str:
+        return str(uuid.uuid5(_NAMESPACE, f"{self._collection}\n{uri}"))

@@ -1,0 +1,89 @@
+"""Archives and e-mails that are being read as the folders of files that they are."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from ingest.outcome import unicode
+from ingest.report import FileResult, Status
+from ingest.sources import Source
+from ingest.workers import Unpacked
+
+MAX_DEPTH = 3  # archives within archives
+
+
+@dataclass(slots=True, eq=False)
+class Opened:
+    """``left`` counts the files within, and the container as a document of its own, that have no result yet."""
+
+    source: Source
+    place: Opened | None
+    folder: Path
+    left: int = 0
+    unpacking: bool = True
+    own: FileResult | None = None
+    error: FileResult | None = None
+    statuses: list[Status] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, source: Source, place: Opened | None, scratch: Path | None) -> Opened:
+        """Raises OSError."""
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
+        return cls(source, place, Path(tempfile.mkdtemp(prefix="openbook-", dir=scratch)))
+
+    @property
+    def depth(self) -> int:
+        return 1 + (self.place.depth if self.place else 0)
+
+    @property
+    def done(self) -> bool:
+        return not self.unpacking and not self.left
+
+    def inside(self, unpacked: Unpacked) -> list[Source]:
+        """What was in it, as a folder's files would be; and it is not being unpacked any more."""
+        self.unpacking = False
+        found = [
+            Source(
+                path=inner.path,
+                uri=f"{self.source.uri}/{quote(inner.name)}",
+                media_type=inner.media_type,
+                name=unicode(f"{self.source.name}/{inner.name}"),
+                explicit=False,
+                size=inner.size,
+            )
+            for inner in unpacked.inner
+        ]
+        self.left += len(found)
+        return found
+
+    def refused(self, unpacked: Unpacked) -> list[FileResult]:
+        return [
+            FileResult(
+                unicode(f"{self.source.name}/{refused.name}"),
+                f"{self.source.uri}/{quote(refused.name)}",
+                "skipped",
+                reason=refused.reason,
+            )
+            for refused in unpacked.refused
+        ]
+
+    def result(self) -> FileResult:
+        """Its own, where it is a document too; else what became of its files, taken together."""
+        if self.error:
+            return self.error
+        if self.own:
+            return self.own
+        written = [status for status in self.statuses if status in ("added", "replaced")]
+        if not self.statuses:
+            return FileResult(self.source.name, self.source.uri, "skipped", reason="nothing to read in it")
+        known = len(written) < len(self.statuses) or "replaced" in written
+        status: Status = ("replaced" if known else "added") if written else "unchanged"
+        return FileResult(self.source.name, self.source.uri, status)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
