@@ -140,6 +140,8 @@ def _same_row(one: Line, two: Line) -> bool:
 
 def _row(lines: list[Line], group: list[int]) -> Row:
     first = lines[max(group, key=lambda index: lines[index].height)]
+    if first.running and len(group) == 1:
+        return Row([Cell(first.words, first.lefts, first.rights)], first.y, first.height, group)
     if len(group) == 1:
         words, lefts, rights = first.words, first.lefts, first.rights
     else:

@@ -11,6 +11,8 @@ from ingest.pdf_columns import LABEL, Columns
 # In heights of a line: baselines nearer than the first are of cells side by side, centred on different heights;
 # those nearer than the second are of lines of one cell.
 _INTERLEAVED, _TIGHT = 0.8, 1.35
+# More rows than these are not lines of one header.
+_MAX_JOINED = 5
 # Cells of labels begin within this of the labels' left edge, in heights.
 _INDENT = 2.0
 # A gap between cells that stand close, in gaps between words.
@@ -30,7 +32,7 @@ def header_rows(head: list[Row], columns: Columns, label: float | None) -> list[
     for band in reversed(_bands(head)):
         cells, spanning = header.placed(band)
         tight = below is not None and band[-1].y - below.y <= _TIGHT * max(below.height, band[-1].height)
-        if made and tight and not spanning and not header.spanned:
+        if made and tight and not spanning and not header.spanned and len(head) <= _MAX_JOINED:
             for column, text in cells.items():
                 made[0][column] = f"{text} {made[0].get(column, '')}".strip()
         else:

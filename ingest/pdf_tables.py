@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from statistics import median
 
-from ingest.pdf_cells import Row, is_numeric, regions, rows
+from ingest.pdf_cells import Row, regions, rows
 from ingest.pdf_columns import LABEL, Columns, columns_of
 from ingest.pdf_header import header_rows
 from ingest.pdf_words import Line
+from ingest.pdf_wordy import wordy_rows, wordy_runs
 
 # Distances in heights of a line (about 1.2 times the font's size).
+_MIN_LINES = 3
 _MAX_STEP = 3.2  # between baselines of a table's rows
 _MAX_PAUSE = 5.0  # the same after a header, and before a part that goes on in the columns of the one above
 _TIGHT = 1.35  # between baselines of the lines of one cell
@@ -47,18 +49,26 @@ class Table:
 
 
 def find_tables(lines: list[Line]) -> list[Table]:
-    found = []
-    for region in regions(lines):
-        if sum(is_numeric(lines[index].words[-1:]) for index in region) < 2:
+    return [table for region in regions(lines) for table in _of_region(lines, region)]
+
+
+def _of_region(lines: list[Line], region: list[int]) -> list[Table]:
+    if sum(not lines[index].running for index in region) < _MIN_LINES:
+        return []
+    laid = rows(lines, region)
+    found: list[Table] = []
+    taken: set[int] = set()
+    floor = 0  # rows above it belong to a table already
+    for start, end in _resumed(laid, _runs(laid)):
+        columns = columns_of(laid[start:end])
+        if columns is None or not _is_table(laid[start:end], columns):
             continue
-        laid = rows(lines, region)
-        floor = 0  # rows above it belong to a table already
-        for start, end in _resumed(laid, _runs(laid)):
-            columns = columns_of(laid[start:end])
-            if columns is None or not _is_table(laid[start:end], columns):
-                continue
-            begin, floor = _header_start(laid, start, floor, columns), _label_end(laid, start, end, columns)
-            found.append(_table(laid[begin:floor], columns))
+        begin, floor = _header_start(laid, start, floor, columns), _label_end(laid, start, end, columns)
+        found.append(_table(laid[begin:floor], columns))
+        taken.update(range(begin, floor))
+    for start, end in wordy_runs(laid, taken):
+        body = laid[start:end]
+        found.append(Table([index for row in body for index in row.lines], wordy_rows(body)))
     return found
 
 

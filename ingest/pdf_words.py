@@ -10,9 +10,9 @@ import ctypes
 import re
 from dataclasses import dataclass, field
 from itertools import accumulate
+from statistics import median
 from typing import Any
 
-import numpy as np
 import pypdfium2.raw as pdfium
 
 # Where a line ends in a hyphen and the next goes on with a letter, PDFium puts U+FFFE (older builds U+0002) in
@@ -20,9 +20,10 @@ import pypdfium2.raw as pdfium
 _HYPHENS = "\ufffe\x02"
 _WORD = re.compile(rf"[^\s\0{_HYPHENS}]*[{_HYPHENS}]|[^\s\0{_HYPHENS}]+")
 _LINE = re.compile(rf"[^\s\0{_HYPHENS}](?:[^\r\n{_HYPHENS}]*[^\s{_HYPHENS}])?[{_HYPHENS}]?|[{_HYPHENS}]")
-# A line of running text has at least so many words, ends in none of these characters, and is not wider, in heights
-# of a line per character; it is not much shorter than the page's longest.
-_FEW_WORDS, _AMOUNT_ENDS, _WIDE, _FULL = 8, frozenset("0123456789)%-–—−$"), 0.52, 0.7
+# A line of running text has at least so many words, ends in none of these characters, is not much shorter than the
+# page's longest, and not wider per character than this: in heights of a line, and in widths of the others.
+_FEW_WORDS, _AMOUNT_ENDS, _FULL, _WIDE, _USUAL = 8, frozenset("0123456789)%-–—−$"), 0.7, 0.52, 1.1
+_CLOSE = 1.4  # between its baselines, in heights
 # Not text, wherever it stands: controls, noncharacters, halves of a character, marks without width.
 _RARE = re.compile(
     r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff\uf06c-\uf0d8]"
@@ -46,8 +47,8 @@ _SPACE = 0.5
 
 @dataclass(slots=True)
 class Line:
-    """Words on one baseline, each from its ``lefts`` to its ``rights``, in points: those of running text have the
-    line's own edges. ``y``: the baseline, rising upwards. ``height``: of the font, about 1.2 times its size.
+    """Words on one baseline, each from its ``lefts`` to its ``rights``, in points: those of ``running`` text have
+    the line's own edges. ``y``: the baseline, rising upwards. ``height``: of the font, about 1.2 times its size.
     ``start``: the index of the first character in PDFium's text."""
 
     words: list[str]
@@ -56,6 +57,7 @@ class Line:
     y: float
     height: float
     start: int = 0
+    running: bool = False
 
     @property
     def left(self) -> float:
@@ -96,12 +98,16 @@ def read_words(page: Any, number: int) -> Page:
     textpage = page.get_textpage()
     try:
         text = textpage.get_text_range(errors="surrogatepass")
-        if len(_NO_MEANING.findall(text)) > _MAX_NO_MEANING * len("".join(text.split())):
+        if _NO_MEANING.search(text) and _is_meaningless(text):
             return Page(number, is_picture=True)
         lines = _lines(text, _Boxes(textpage, text), page.get_rotation())
     finally:
         textpage.close()
     return Page(number, _cleaned(lines) if _RARE.search(text) else lines)
+
+
+def _is_meaningless(text: str) -> bool:
+    return len(_NO_MEANING.findall(text)) > _MAX_NO_MEANING * len("".join(text.split()))
 
 
 class _Boxes:
@@ -118,6 +124,8 @@ class _Boxes:
 
     def __call__(self, indexes: list[int]) -> Any:
         """An array (half as many, first and last character, left top right bottom), in points."""
+        import numpy as np
+
         if self._units:
             indexes = [self._units[index] for index in indexes]
         if self._shifted:
@@ -142,24 +150,46 @@ def _lines(text: str, boxes: _Boxes, rotation: int) -> list[Line]:
     ends = boxes([index for start, end, _ in found for index in (start, end)])
     turn = _direction(ends, rotation)
     lefts, rights, ys, heights = _places(_turned(ends, turn))
-    full = _FULL * max(right - left for left, right in zip(lefts, rights, strict=True))
     made: list[Line] = []
     parts: list[tuple[int, int]] = []
+    running = _running(found, [right - left for left, right in zip(lefts, rights, strict=True)], ys, heights)
     for index, (start, end, words) in enumerate(found):
-        high = heights[index]
-        if (
-            len(words) < _FEW_WORDS
-            or words[-1][-1] in _AMOUNT_ENDS
-            or not full <= rights[index] - lefts[index] <= _WIDE * high * (end - start + 1)
-            or abs(ys[index][0] - ys[index][1]) > _SAME_ROW * high
-        ):
+        if index in running:
+            edges = [lefts[index]] * len(words), [rights[index]] * len(words)
+            made.append(Line(words, *edges, ys[index][0], heights[index], start, running=True))
+        else:
             parts.append((start, end + 1))
-            continue
-        count = len(words)
-        made.append(Line(words, [lefts[index]] * count, [rights[index]] * count, ys[index][0], high, start))
     if parts:
         made = sorted([*made, *_words(text, boxes, parts, turn)], key=lambda line: line.start)
     return made
+
+
+def _running(
+    found: list[tuple[int, int, list[str]]], widths: list[float], ys: list[list[float]], heights: list[float]
+) -> set[int]:
+    """Which lines are running text: long, as wide as their characters are, and closely below each other."""
+    full = _FULL * max(widths)
+    pitches = {
+        index: widths[index] / (end - start + 1)
+        for index, (start, end, words) in enumerate(found)
+        if len(words) >= _FEW_WORDS
+        and words[-1][-1] not in _AMOUNT_ENDS
+        and widths[index] >= full
+        and abs(ys[index][0] - ys[index][1]) < _SAME_ROW * heights[index]
+    }
+    if not pitches:
+        return set()
+    usual = _USUAL * median(pitches.values())
+    return {
+        index
+        for index, pitch in pitches.items()
+        if pitch < min(usual, _WIDE * heights[index])
+        # One alone may be a row of words.
+        and any(
+            other in pitches and abs(ys[other][0] - ys[index][0]) < _CLOSE * heights[index]
+            for other in (index - 1, index + 1)
+        )
+    }
 
 
 def _words(text: str, boxes: _Boxes, parts: list[tuple[int, int]], turn: int) -> list[Line]:
@@ -175,8 +205,11 @@ def _words(text: str, boxes: _Boxes, parts: list[tuple[int, int]], turn: int) ->
     begin = 0
     for index in range(1, len(words) + 1):
         if index < len(words) and spans[index][2] == spans[index - 1][2]:
-            high = max(heights[index - 1 : index + 1])
+            high = heights[index]
             step = abs(ys[index][0] - ys[index - 1][0])
+            if step <= _SAME_ROW * high:
+                continue
+            high = max(high, heights[index - 1])
             gap = lefts[index] - rights[index - 1]
             # Cells of a row may be centred on different heights; a footnote's mark follows its word closely.
             beside = step > _SAME_ROW * high and (gap > _SPACE * high or gap < -high)
@@ -194,6 +227,8 @@ def _words(text: str, boxes: _Boxes, parts: list[tuple[int, int]], turn: int) ->
 
 def _places(boxes: Any) -> tuple[list[float], list[float], list[list[float]], list[float]]:
     """Left and right edges, the baselines of first and last character, and heights."""
+    import numpy as np
+
     tall = np.maximum(boxes[:, :, 1] - boxes[:, :, 3], 1.0)
     base = boxes[:, :, 3] + _BASELINE * tall
     return (
@@ -206,6 +241,8 @@ def _places(boxes: Any) -> tuple[list[float], list[float], list[list[float]], li
 
 def _direction(ends: Any, rotation: int) -> int:
     """How far most lines are turned, in degrees: a table laid on its side is a table."""
+    import numpy as np
+
     middle = (ends[:, :, :2] + ends[:, :, 2:]) / 2
     run = middle[:, 1] - middle[:, 0]
     across, up = np.abs(run).sum(axis=0)
@@ -215,6 +252,8 @@ def _direction(ends: Any, rotation: int) -> int:
 
 
 def _turned(boxes: Any, turn: int) -> Any:
+    import numpy as np
+
     if not turn:
         return boxes
     left, top, right, bottom = np.moveaxis(boxes, 2, 0)

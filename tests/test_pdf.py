@@ -168,6 +168,27 @@ def test_a_bar_in_a_cell_does_not_end_it() -> None:
     assert "| a\\|b | 1 | 2 |" in read([*row(660, "a|b", "1", "2"), *row(648, "c", "3", "4")]).text
 
 
+def test_a_table_of_words() -> None:
+    page = [
+        *lines(700, "Code", "E01", "E07", "", "E08", step=20),
+        *lines(700, "Meaning", "No echo", "Rain or spray", step=20, left=120),
+        *lines(640 - 20, "Sending failed three times, each of them at night", left=120),
+        *lines(
+            700, "What to do", "Clear the beam", "Wait; if it lasts more than two hours", step=20, left=360
+        ),
+        ("clean the antenna", 360, 648),
+        ("Check the modem", 360, 620),
+    ]
+    page.sort(key=lambda piece: (-piece[2], piece[1]))
+    assert read([piece for piece in page if piece[0]]).text.splitlines() == [
+        "| Code | Meaning | What to do |",
+        "| --- | --- | --- |",
+        "| E01 | No echo | Clear the beam |",
+        "| E07 | Rain or spray | Wait; if it lasts more than two hours clean the antenna |",
+        "| E08 | Sending failed three times, each of them at night | Check the modem |",
+    ]
+
+
 COLUMNS = [
     *lines(
         700, "In the left column 12 gauges", "are told of at some length so", "that it looks like prose 14"
