@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from ingest.office_files import COMPOUND_FILE
+from ingest.office_files import COMPOUND_FILE, is_panic, refuse_encrypted, refuse_endless
 from ingest.pandoc import parse_docx, parse_rtf
 from ingest.parsed import Composer, Parsed, Parser, Region
 from ingest.plain import clean
@@ -47,6 +47,8 @@ def libreoffice() -> str | None:
 
 
 def _parse(data: bytes, name: str, kind: str, media_type: str, parse_new: Parser) -> Parsed:
+    refuse_encrypted(data, name)
+    refuse_endless(data, name)
     if not data.startswith(COMPOUND_FILE):
         return _of_another_kind(data, name, kind, parse_new)
     if program := libreoffice():
@@ -72,12 +74,14 @@ def _of_another_kind(data: bytes, name: str, kind: str, parse_new: Parser) -> Pa
 
 
 def _words(data: bytes, name: str, kind: str, media_type: str) -> Parsed:
-    from kreuzberg import KreuzbergError, extract_bytes_sync
+    from kreuzberg import extract_bytes_sync
 
     way_out = f"Install LibreOffice (apt install {_PACKAGES[kind]}), or save it as .{kind}x and ingest that."
     try:
         text = extract_bytes_sync(data, media_type).content
-    except (KreuzbergError, ValueError, OSError, RuntimeError) as exc:
+    except BaseException as exc:
+        if not (isinstance(exc, Exception) or is_panic(exc)):
+            raise
         raise SourceUnsupported(
             f"{name} cannot be read without LibreOffice ({str(exc)[:200]}).", way_out
         ) from exc

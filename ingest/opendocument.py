@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
@@ -77,6 +78,7 @@ def _part(data: bytes, part: str, name: str, *, needed: bool = True) -> Any:
         RuntimeError,
         OSError,
         SyntaxError,
+        zlib.error,
     ) as exc:
         # lxml's XMLSyntaxError is a SyntaxError; zipfile's RuntimeError means a password.
         raise SourceCorrupt(

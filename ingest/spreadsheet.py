@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import PurePosixPath
 
-from ingest.office_files import refuse_encrypted
+from ingest.office_files import is_panic, refuse_encrypted, refuse_endless
 from ingest.ooxml_notes import sheet_notes
 from ingest.parsed import Composer, Parsed, Region
 from ingest.tables import markdown_rows
@@ -21,6 +21,7 @@ def parse_spreadsheet(data: bytes, name: str) -> Parsed:
     import python_calamine
 
     refuse_encrypted(data, name)
+    refuse_endless(data, name)
     composer = Composer()
     try:
         with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data)) as book:
@@ -30,7 +31,9 @@ def parse_spreadsheet(data: bytes, name: str) -> Parsed:
                 for block in _blocks(book.get_sheet_by_name(sheet).to_python(skip_empty_area=True)):
                     composer.add(block, place)
                 composer.add("\n".join(notes.pop(sheet, ())), place)
-    except Exception as exc:
+    except BaseException as exc:
+        if not (isinstance(exc, Exception) or is_panic(exc)):
+            raise
         raise SourceCorrupt(
             f"{name} cannot be read as a spreadsheet ({type(exc).__name__}: {str(exc)[:200]}).",
             "Open it in the program that it comes from; if that works, save it again.",

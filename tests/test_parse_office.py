@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import struct
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, time
@@ -15,6 +16,7 @@ import pytest
 from ingest import legacy
 from ingest.legacy import parse_doc, parse_ppt
 from ingest.media_types import MEDIA_TYPES
+from ingest.office_files import has_cycle
 from ingest.parse import parse, parser_version
 from ingest.parsed import Parsed, Region
 from ingest.spreadsheet import shown
@@ -380,6 +382,7 @@ def test_odp() -> None:
     assert {region.page for region in parsed.regions} == {1}
 
 
+@pytest.mark.models
 def test_odt_that_would_fill_the_memory() -> None:
     body = "<office:text><table:table><table:table-row table:number-rows-repeated='999999'>"
     body += "<table:table-cell table:number-columns-repeated='999999'><text:p>x</text:p></table:table-cell>"
@@ -389,7 +392,22 @@ def test_odt_that_would_fill_the_memory() -> None:
 
 # --- old binary files ---
 
-OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+
+def compound_file(after_directory: int = 0xFFFFFFFE) -> bytes:
+    """The smallest OLE file: a header, the table of sectors, and a directory with nothing but its root. [MS-CFB]"""
+    none, end = 0xFFFFFFFF, 0xFFFFFFFE
+    head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
+    head += struct.pack("<5H6x9I", 0x3E, 3, 0xFFFE, 9, 6, 0, 1, 1, 0, 4096, end, 0, end, 0)
+    head += struct.pack("<109I", 0, *[none] * 108)
+    table = struct.pack("<128I", 0xFFFFFFFD, after_directory, *[none] * 126)
+    root = "Root Entry".encode("utf-16-le").ljust(64, b"\0") + struct.pack(
+        "<HBB3I", 22, 5, 1, none, none, none
+    )
+    root += bytes(36) + struct.pack("<IQ", end, 0)
+    return head + table + root.ljust(512, b"\0")
+
+
+OLD = compound_file()
 
 
 def test_an_old_file_that_nothing_reads_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,3 +484,27 @@ def test_images_without_text_and_what_is_no_image() -> None:
     refuse(picture(""), "image/png", SourceEmpty)
     refuse(b"\x89PNG\r\n\x1a\n and then nothing", "image/png", SourceCorrupt)
     refuse(picture("words")[:200], "image/png", SourceCorrupt)
+
+
+# --- damaged OLE files ---
+
+
+@pytest.mark.parametrize(
+    ("following", "endless"),
+    [
+        ([], False),
+        ([1, 2, 0xFFFFFFFE], False),
+        ([0], True),
+        ([2, 0xFFFFFFFF, 3, 2], True),
+        ([1, 1], True),
+        ([9], False),
+    ],
+)
+def test_a_chain_of_sectors_that_comes_back_to_itself(following: list[int], endless: bool) -> None:
+    assert has_cycle(following) is endless
+
+
+@pytest.mark.parametrize("suffix", [".xls", ".doc", ".ppt"])
+@pytest.mark.parametrize("data", [OLD[:100], compound_file(after_directory=1)])
+def test_a_damaged_ole_file(suffix: str, data: bytes) -> None:
+    refuse(data, MEDIA_TYPES[suffix], SourceCorrupt)
