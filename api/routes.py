@@ -197,14 +197,19 @@ async def _ingest_events(run: Iterator[Happening], writing: asyncio.Lock) -> Asy
 
 async def _steps(run: Iterator[Happening]) -> AsyncIterator[Any]:
     events = stepwise(run)
-    while True:
-        # The step at hand ends before the next writer may begin, also where the client has gone.
+    # The step at hand ends, and what the run has started, before the next writer may begin: also where the client
+    # has gone.
+    try:
+        while True:
+            with anyio.CancelScope(shield=True):
+                event = await anext(events, None)
+            if event is None:
+                return
+            await anyio.lowlevel.checkpoint()  # where it is heard that the client has gone
+            yield event
+    finally:
         with anyio.CancelScope(shield=True):
-            event = await anext(events, None)
-        if event is None:
-            return
-        await anyio.lowlevel.checkpoint()  # where it is heard that the client has gone
-        yield event
+            await events.aclose()
 
 
 @router.get("/v1/documents", responses=problems_of(404, 409, 422, 503), summary="A collection's documents")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -35,11 +36,17 @@ def begin(engine: Engine, run: Run) -> Iterator[Event]:
     Raises BadName, FingerprintMismatch and StoreUnavailable now, SourceMissing with the first event.
     """
     rag = engine.rag
-    ingestion = Ingestion(rag.store, rag.embedder, rag.tokens, run.collection)
-    return _events(ingestion, rag.store, run, engine.owner.folder / "failures.db")
+    scratch = engine.owner.folder / "unpacked"
+    ingestion = Ingestion(rag.store, rag.embedder, rag.tokens, run.collection, scratch=scratch)
+    return _events(ingestion, rag.store, run, engine.owner.folder / "failures.db", scratch)
 
 
-def _events(ingestion: Ingestion, store: Store, run: Run, failed_before: Path) -> Iterator[Event]:
+def _events(
+    ingestion: Ingestion, store: Store, run: Run, failed_before: Path, scratch: Path
+) -> Iterator[Event]:
+    shutil.rmtree(
+        scratch, ignore_errors=True
+    )  # what a run that was killed has left; one is at work at a time
     paths = [Path(path) for path in run.paths]
     changed = None if run.changed is None else [Path(path) for path in run.changed]
     with closing(Failures(failed_before)) as failures:
