@@ -1,6 +1,6 @@
 """Reads every file of a folder of test documents, and says what became of each.
 
-    python benchmarks/parse_docs.py FOLDER [--failed]
+    python -P benchmarks/parse_docs.py FOLDER
 
 FOLDER holds docling's test documents (docling/*/sources, MIT) and markitdown's (markitdown/test_files, MIT, with
 expected_strings.json: words that must be in a document's text). Archives and mail are unpacked, and the files in

@@ -16,19 +16,22 @@ from ingest.parsed import Composer, Outline, Parsed, Region
 from ingest.plain import clean
 
 _HEADING = re.compile(r"h([1-6])$")
+# ARIA's names for what leads to other pages.
+_NAVIGATION = {"navigation", "search", "menu", "menubar"}
 # Deeper nesting than any document has; Python's own limit is not far.
 _MAX_DEPTH = 150
 
 
 class HtmlWriter:
-    """Writes elements in order. ``links`` keeps the addresses of links, which web pages have too many of."""
+    """Writes elements in order. ``links`` keeps the addresses of links, which web pages have too many of;
+    ``navigation`` keeps what a page says to be there for finding other pages."""
 
-    def __init__(self, *, links: bool = False) -> None:
+    def __init__(self, *, links: bool = False, navigation: bool = True) -> None:
         self.composer, self.outline = Composer(), Outline()
         self.page: int | None = None
         self.sheet: str | None = None
         self.title = ""
-        self._links = links
+        self._links, self._navigation = links, navigation
         self._line: list[Any] = []  # text and inline elements that are not yet written
 
     def start_page(self, number: int) -> None:
@@ -68,6 +71,8 @@ class HtmlWriter:
     def _child(self, element: Any, depth: int) -> None:
         tag = element.tag
         if not isinstance(tag, str) or tag in SKIPPED or is_hidden(element):
+            return
+        if not self._navigation and (tag == "nav" or element.get("role") in _NAVIGATION):
             return
         if depth > _MAX_DEPTH or not _holds_blocks(element):
             self._line.append(element)

@@ -14,6 +14,7 @@ from ingest.docx_styles import with_known_styles
 from ingest.html_blocks import HtmlWriter
 from ingest.office_files import refuse_encrypted
 from ingest.parsed import Parsed
+from ingest.rtf_text import in_unicode
 from ingest.web import html_tree, write_tree
 from rag.errors import SourceCorrupt
 
@@ -46,7 +47,7 @@ def parse_docx(data: bytes, name: str) -> Parsed:
 
 
 def parse_rtf(data: bytes, name: str) -> Parsed:
-    return _parse(data, name, "rtf")
+    return _parse(in_unicode(data), name, "rtf")
 
 
 def parse_epub(data: bytes, name: str) -> Parsed:

@@ -97,6 +97,16 @@ def test_html_as_text(body: str, text: str) -> None:
     assert html(body).text == text
 
 
+def test_what_leads_to_other_pages_is_left_out() -> None:
+    menu = "<nav>home</nav><div role='navigation'>contents</div>"
+    words = "<p>The level rose until noon and then it fell again.</p>"
+    assert html(f"{menu}above{words}").text == "above\n\nThe level rose until noon and then it fell again."
+    page = f"<header>Site</header>{menu}<main>{menu}{words}</main><footer>Imprint</footer>"
+    assert html(page).text == "The level rose until noon and then it fell again."
+    assert html(f"<main>{words}</main>{words * 3}").text.count("level") == 4
+    assert html(menu).text == "home\n\ncontents"
+
+
 def test_html_says_its_encoding() -> None:
     page = "<html><head><meta charset='cp1251'><title>Прилив</title></head><body><p>Уровень воды</p></body></html>"
     parsed = parse(page.encode("cp1251"), "a.html", "text/html")
@@ -324,6 +334,17 @@ def test_an_office_file_with_a_password(media_type: str) -> None:
 def test_rtf() -> None:
     data = rb"{\rtf1\ansi Tide {\b level}\par \trowd\cellx1000\cellx2000\intbl a\cell\intbl b\cell\row}"
     assert parse(data, "a.rtf", RTF).text == "Tide level\n\n| a | b |\n| --- | --- |"
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("word", "page"), [("Прилив", 1251), ("Größe", 1252), ("潮位表", 932), ("tide", 99999)]
+)
+def test_rtf_in_the_code_page_that_it_names(word: str, page: int) -> None:
+    encoding = f"cp{page}" if page != 99999 else "cp1252"
+    escaped = "".join(f"\\'{byte:02x}" for byte in word.encode(encoding))
+    data = f"{{\\rtf1\\ansi\\ansicpg{page} a\\\\'e4 {escaped} b\\par}}".encode()
+    assert parse(data, "a.rtf", RTF).text == f"a\\'e4 {word} b"
 
 
 # --- OpenDocument ---
