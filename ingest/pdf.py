@@ -1,4 +1,4 @@
-"""PDF through PDFium: a region per page, and sections where the file has a table of contents.
+"""PDF through PDFium: a region per page, and sections by the table of contents, or else by how headings look.
 
 The document's text is what is written here from the words and their places: tables of numbers as Markdown, words
 that a line's end broke put together, running headers and footers left out. Passages hold that text without loss,
@@ -22,6 +22,7 @@ import pypdfium2.raw as pdfium
 from ingest.ocr import Recognized, recognize
 from ingest.parsed import Composer, Parsed, Region
 from ingest.pdf_contents import Heading, contents, is_heading, pieces
+from ingest.pdf_headings import headings_of
 from ingest.pdf_margins import drop_margins
 from ingest.pdf_scan import has_picture, render
 from ingest.pdf_tables import find_tables
@@ -69,17 +70,19 @@ def _compose(
     pages: list[Page], seen: dict[int, Recognized], headings: dict[int, list[Heading]], title: str, empty: int
 ) -> Parsed:
     drop_margins(pages)
+    tables = [find_tables(page.lines) for page in pages]
+    headings = headings or headings_of(pages, tables)
     vocabulary = Vocabulary(pages)
     composer = Composer()
     path: tuple[str, ...] = ()
-    for page in pages:
+    for page, here in zip(pages, tables, strict=True):
         read = seen.get(page.number)
-        text = read.text if read else page_text(page, find_tables(page.lines), vocabulary)
-        here = headings.get(page.number - 1, [])
-        for position, (piece, path_here) in enumerate(pieces(text, here, path)):
+        text = read.text if read else page_text(page, here, vocabulary)
+        titles = headings.get(page.number - 1, [])
+        for position, (piece, path_here) in enumerate(pieces(text, titles, path)):
             place = Region(0, path_here, page=page.number, ocr=read.confidence if read else None)
             composer.add(piece, place, gap="" if position else "\n\n", heading=is_heading(piece, path_here))
-        path = here[-1][1] if here else path
+        path = titles[-1][1] if titles else path
     ocr = sum(bool(read.text) for read in seen.values())
     return replace(composer.finish(title, pages=len(pages)), ocr_pages=ocr, empty_pages=empty)
 
@@ -98,7 +101,10 @@ def _empty(name: str, pages: int, pictures: int) -> SourceEmpty:
 
 def _open(data: bytes, name: str) -> Any:
     try:
-        return pypdfium2.PdfDocument(data)
+        document = pypdfium2.PdfDocument(data)
+        # PDFium then draws the fields of a form; it does nothing where there are none, and runs no scripts.
+        document.init_forms()
+        return document
     except pypdfium2.PdfiumError as exc:
         if getattr(exc, "err_code", None) == pdfium.FPDF_ERR_PASSWORD:
             raise SourceCorrupt(
@@ -112,17 +118,34 @@ def _open(data: bytes, name: str) -> Any:
 
 def _read(document: Any, index: int, name: str) -> Page:
     try:
-        page = document[index]
-        try:
-            read = read_words(page, index + 1)
-            read.is_picture = read.is_picture or (not read.lines and has_picture(page))
-        finally:
-            page.close()
+        read = _words(document, index)
+        if document.formenv and not read.is_picture and _fill_in(document, index):
+            read = _words(document, index)
     except pypdfium2.PdfiumError as exc:
         # One broken page of hundreds is no reason to lose the others.
         log.warning("%s: page %d cannot be read and is left out (%s)", name, index + 1, exc)
         return Page(index + 1)
     return read
+
+
+def _words(document: Any, index: int) -> Page:
+    page = document[index]
+    try:
+        read = read_words(page, index + 1)
+        read.is_picture = read.is_picture or (not read.lines and has_picture(page))
+    finally:
+        page.close()
+    return read
+
+
+def _fill_in(document: Any, index: int) -> bool:
+    """Makes what stands in a page's form fields part of its text; whether there was any."""
+    page = document[index]
+    try:
+        done = pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY)
+    finally:
+        page.close()
+    return bool(done == pdfium.FLATTEN_SUCCESS)
 
 
 def _recognize(document: Any, number: int, name: str) -> Recognized:

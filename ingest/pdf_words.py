@@ -36,6 +36,8 @@ _BULLETS = str.maketrans(dict.fromkeys("\uf0b7\uf0a7\uf0d8\uf076\uf06e\uf06c", "
 _NO_MEANING = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\uffff\ud800-\udfff\ue000-\uf06b\uf0d9-\uf8ff]")
 _MAX_NO_MEANING = 0.3
 
+_BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
+
 # A loose box reaches from its font's descent to its ascent; the baseline is about here, in heights.
 _BASELINE = 0.2
 # Words of one line differ by less than this in their baselines, in heights: superscripts do not begin a line.
@@ -58,6 +60,7 @@ class Line:
     height: float
     start: int = 0
     running: bool = False
+    bold: bool = False
 
     @property
     def left(self) -> float:
@@ -115,6 +118,7 @@ class _Boxes:
 
     def __init__(self, textpage: Any, text: str) -> None:
         self._raw = textpage.raw
+        self._name = ctypes.create_string_buffer(100)
         self._units: list[int] = []
         if max(text, default="") > "\uffff":  # PDFium counts halves of a surrogate pair
             self._units = [0, *accumulate(2 if character > "\uffff" else 1 for character in text)]
@@ -126,16 +130,28 @@ class _Boxes:
         """An array (half as many, first and last character, left top right bottom), in points."""
         import numpy as np
 
-        if self._units:
-            indexes = [self._units[index] for index in indexes]
-        if self._shifted:
-            indexes = [pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, index) for index in indexes]
+        indexes = self._characters(indexes)
         boxes = np.zeros((len(indexes) // 2, 2, 4), np.float32)
         address = boxes.ctypes.data
         handle = ctypes.cast(self._raw, ctypes.c_void_p).value
         for position, index in enumerate(indexes):
             _loose_box(handle, index, address + 16 * position)
         return boxes.astype(float)
+
+    def are_bold(self, indexes: list[int]) -> bool:
+        name = self._name
+        for index in self._characters(indexes):
+            pdfium.FPDFText_GetFontInfo(self._raw, index, name, len(name), None)
+            if not _BOLD.search(name.value):
+                return False
+        return True
+
+    def _characters(self, indexes: list[int]) -> list[int]:
+        if self._units:
+            indexes = [self._units[index] for index in indexes]
+        if self._shifted:
+            indexes = [pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, index) for index in indexes]
+        return indexes
 
 
 def _lines(text: str, boxes: _Boxes, rotation: int) -> list[Line]:
@@ -218,8 +234,17 @@ def _words(text: str, boxes: _Boxes, parts: list[tuple[int, int]], turn: int) ->
         # A footnote's mark at the beginning says nothing about the line.
         first = begin + 1 if index - begin > 1 and heights[begin + 1] > 1.15 * heights[begin] else begin
         line = slice(begin, index)
+        bold = index - begin <= _FEW_WORDS + 4 and boxes.are_bold([spans[begin][0], spans[index - 1][1] - 1])
         made.append(
-            Line(words[line], lefts[line], rights[line], ys[first][0], heights[first], spans[begin][0])
+            Line(
+                words[line],
+                lefts[line],
+                rights[line],
+                ys[first][0],
+                heights[first],
+                spans[begin][0],
+                bold=bold,
+            )
         )
         begin = index
     return made

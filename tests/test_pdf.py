@@ -24,16 +24,19 @@ from rag.errors import SourceEmpty
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
-# Text and its left edge, baseline and, if it is not 10 points, its size.
+# Text (bold after **) and its left edge, baseline and, if it is not 10 points, its size.
 Piece = tuple[str, float, float] | tuple[str, float, float, float]
 
 
 def pdf(*pages: list[Piece], turn: int = 0) -> bytes:
     document = pypdfium2.PdfDocument.new()
-    font = pdfium.FPDFText_LoadStandardFont(document.raw, b"Helvetica")
+    plain, bold = (
+        pdfium.FPDFText_LoadStandardFont(document.raw, name) for name in (b"Helvetica", b"Helvetica-Bold")
+    )
     for pieces in pages:
         page = document.new_page(600, 800)
-        for text, left, y, *size in pieces:
+        for marked, left, y, *size in pieces:
+            font, text = (bold if marked.startswith("**") else plain), marked.removeprefix("**")
             item = pdfium.FPDFPageObj_CreateTextObj(document.raw, font, size[0] if size else 10.0)
             units = (ctypes.c_ushort * (len(text) + 1))(*map(ord, text), 0)
             pdfium.FPDFText_SetText(item, units)
@@ -302,6 +305,110 @@ def test_a_repeated_line_within_the_text_stays() -> None:
         for number, page in enumerate(pages)
     ]
     assert read(*pages).text.count("again") == 6
+
+
+# --- headings ---
+
+
+def chapter(title: str, *sections: str) -> list[Piece]:
+    made: list[Piece] = [(title, 50, 760, 16)]
+    for index, section in enumerate(sections):
+        top = 720 - 100 * index
+        made += [(f"**{section}", 50, top), *lines(top - 14, *PROSE)]
+    return made
+
+
+def test_headings_are_known_by_their_looks() -> None:
+    parsed = read(chapter("Mounting", "The bracket", "The wall"), chapter("Power", "The battery"))
+    assert [(region.section, region.page) for region in parsed.regions] == [
+        (("Mounting", "The bracket"), 1),
+        (("Mounting", "The wall"), 1),
+        (("Power", "The battery"), 2),
+    ]
+
+
+def test_bold_words_within_text_and_covers_are_no_headings() -> None:
+    cover: list[Piece] = [("Heron H2", 200, 500, 30), ("**Operating Manual", 200, 450, 20)]
+    text = [
+        *lines(700, *PROSE),
+        ("**Bold at the end of a paragraph", 50, 664),
+        *lines(640, *PROSE),
+        ("**Note:", 50, 590),
+    ]
+    assert {region.section for region in read(cover, text, text).regions} == {()}
+
+
+# --- fonts without meaning, rare characters, forms ---
+
+
+def raw(content: bytes, *objects: bytes, page: bytes = b"", catalog: bytes = b"") -> bytes:
+    """A file of one page; object 4 is Helvetica, those given count from 6."""
+    every = [
+        b"<</Type/Catalog/Pages 2 0 R" + catalog + b">>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Resources<</Font<</F 4 0 R/U 6 0 R>>>>/Contents 5 0 R"
+        + page
+        + b">>",
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+        b"<</Length %d>>stream\n%b\nendstream" % (len(content), content),
+        *objects,
+    ]
+    body, offsets = b"%PDF-1.7\n", []
+    for number, each in enumerate(every, 1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%b\nendobj\n" % (number, each)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    return (
+        body
+        + b"xref\n0 %d\n0000000000 65535 f \n%btrailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+        % (
+            len(every) + 1,
+            table,
+            len(every) + 1,
+            len(body),
+        )
+    )
+
+
+def unicode_font(*pairs: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Objects 6 and 7: a font whose characters (hex) mean others (UTF-16, hex)."""
+    rows = b"\n".join(b"<%b> <%b>" % pair for pair in pairs)
+    cmap = (
+        b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def\n"
+        b"1 begincodespacerange\n<00> <FF>\nendcodespacerange\n%d beginbfchar\n%b\nendbfchar\nendcmap end end"
+    ) % (len(pairs), rows)
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding/ToUnicode 7 0 R>>"
+    return font, b"<</Length %d>>stream\n%b\nendstream" % (len(cmap), cmap)
+
+
+def test_characters_beyond_the_basic_plane_shift_no_word() -> None:
+    font = unicode_font((b"41", b"D835DC34"), (b"42", b"0042"))
+    table = b"".join(
+        b"BT /U 10 Tf 50 %d Td (AB) Tj ET BT /F 10 Tf 300 %d Td (%d) Tj ET BT /F 10 Tf 400 %d Td (7) Tj ET "
+        % (700 - 12 * index, 700 - 12 * index, index, 700 - 12 * index)
+        for index in range(3)
+    )
+    assert parse_pdf(raw(table, *font), "math.pdf").text.splitlines()[2:] == [
+        f"| \U0001d434B | {index} | 7 |" for index in range(3)
+    ]
+
+
+def test_a_text_layer_without_meaning_is_not_taken_for_text(reader: list[Any]) -> None:
+    font = unicode_font((b"41", b"E001"), (b"42", b"0003"), (b"43", b"FFFD"))
+    parsed = parse_pdf(raw(b"BT /U 10 Tf 50 700 Td (ABCABC ABAC CABAB) Tj ET", *font), "strange.pdf")
+    assert (parsed.text, parsed.ocr_pages) == ("seen words", 1)
+
+
+def test_what_was_filled_into_a_form_is_text() -> None:
+    field = (
+        b"<</Type/Annot/Subtype/Widget/FT/Tx/T(station)/V(Kittle Point)/Rect[200 695 400 712]/F 4/P 3 0 R"
+        b"/DA(/Helv 10 Tf 0 g)>>"
+    )
+    form = b"/AcroForm<</Fields[7 0 R]/DR<</Font<</Helv 4 0 R>>>>/DA(/Helv 10 Tf 0 g)/NeedAppearances true>>"
+    data = raw(
+        b"BT /F 10 Tf 50 700 Td (Station:) Tj ET", b"null", field, page=b"/Annots[7 0 R]", catalog=form
+    )
+    assert parse_pdf(data, "form.pdf").text.split() == ["Station:", "Kittle", "Point"]
 
 
 # --- what offsets mean ---
