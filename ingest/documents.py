@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from ingest.gone import is_gone
 from ingest.parse import parser_version
 from ingest.passages import TILING_VERSION, from_tiles, max_characters_for
+from ingest.report import FileResult
 from ingest.sources import Source
 from ingest.work import Work
 from ingest.workers import Read
@@ -43,14 +44,29 @@ class Documents:
         found = self._index.documents([self._id(uri)]) if self._index else []
         return found[0] if found else None
 
+    def hold(self, results: Sequence[FileResult]) -> bool:
+        """Whether all that these results wrote is there, as reading the same bytes again would give it."""
+        for result in results:
+            document = self.current(result.source) if result.passages else None
+            if result.passages and not (
+                document
+                and document.revision
+                == self._revision(document.source, document.media_type, document.content_hash)
+            ):
+                return False
+        return True
+
     def revision(self, source: Source, content_hash: str) -> str:
+        return self._revision(source.uri, source.media_type, content_hash)
+
+    def _revision(self, uri: str, media_type: str, content_hash: str) -> str:
         """Hashes all that passages and vectors depend on. Token counts are not among it: they are counted
         again for another model (rag/answer.py)."""
         parts = (
             content_hash,
-            source.media_type,
-            short_name(source.uri),
-            parser_version(source.media_type),
+            media_type,
+            short_name(uri),
+            parser_version(media_type),
             TILING_VERSION,
             str(self.max_characters),
         )

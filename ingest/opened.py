@@ -22,19 +22,20 @@ class Opened:
 
     source: Source
     place: Opened | None
+    content_hash: str
     folder: Path
     left: int = 0
     unpacking: bool = True
     own: FileResult | None = None
     error: FileResult | None = None
-    statuses: list[Status] = field(default_factory=list)
+    results: list[FileResult] = field(default_factory=list)  # of all files below it, at any depth
 
     @classmethod
-    def begin(cls, source: Source, place: Opened | None, scratch: Path | None) -> Opened:
+    def begin(cls, source: Source, place: Opened | None, content_hash: str, scratch: Path | None) -> Opened:
         """Raises OSError."""
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        return cls(source, place, Path(tempfile.mkdtemp(prefix="openbook-", dir=scratch)))
+        return cls(source, place, content_hash, Path(tempfile.mkdtemp(prefix="openbook-", dir=scratch)))
 
     @property
     def depth(self) -> int:
@@ -72,16 +73,27 @@ class Opened:
             for refused in unpacked.refused
         ]
 
+    def note(self, result: FileResult) -> None:
+        self.results.append(result)
+        if self.place:
+            self.place.note(result)
+
+    @property
+    def worth_remembering(self) -> bool:
+        """What failed is to be tried again, or to be known by its own record."""
+        return not self.error and all(result.status != "failed" for result in self.results)
+
     def result(self) -> FileResult:
         """Its own, where it is a document too; else what became of its files, taken together."""
         if self.error:
             return self.error
         if self.own:
             return self.own
-        written = [status for status in self.statuses if status in ("added", "replaced")]
-        if not self.statuses:
+        statuses = [result.status for result in self.results]
+        written = [status for status in statuses if status in ("added", "replaced")]
+        if not statuses:
             return FileResult(self.source.name, self.source.uri, "skipped", reason="nothing to read in it")
-        known = len(written) < len(self.statuses) or "replaced" in written
+        known = "unchanged" in statuses or "replaced" in written
         status: Status = ("replaced" if known else "added") if written else "unchanged"
         return FileResult(self.source.name, self.source.uri, status)
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ingest import outcome
 from ingest.batches import Batches
 from ingest.changes import find_changed
 from ingest.containers import is_container, is_document
+from ingest.contents import Contents
 from ingest.documents import Documents
 from ingest.failures import Failures
 from ingest.opened import MAX_DEPTH, Opened
@@ -63,6 +65,7 @@ class Ingestion:
         self._embedder, self._collection = embedder, collection
         self._reading, self._scratch = reading, scratch
         self._failures: Failures | None = None
+        self._contents: Contents | None = None
         self._dry = False
         self._tally = Tally()
         self._todo: deque[tuple[Source, Opened | None]] = deque()
@@ -76,18 +79,20 @@ class Ingestion:
         paths: Sequence[Path],
         changed: Sequence[Path] | None = None,
         failures: Failures | None = None,
+        contents: Contents | None = None,
         *,
         dry: bool = False,
     ) -> Iterator[Event]:
         """Found, then Progress and FileResult for each file, then the Report. With ``changed`` only these files
         below ``paths`` are looked at; with ``failures`` one that failed before is not tried again until it or its
-        parser has changed. A ``dry`` run tells what would be done, as far as that can be known without parsing.
+        parser has changed; with ``contents`` an archive that has not changed is not unpacked. A ``dry`` run tells
+        what would be done, as far as that can be known without parsing.
 
         Raises SourceMissing before anything is done; StoreErrors and a missing embedding model end the run,
         and what was stored stays. Everything else that can go wrong is that file's result.
         """
         began = time.perf_counter()
-        self._failures, self._dry = failures, dry
+        self._failures, self._contents, self._dry = failures, contents, dry
         self._documents.look_again()
         check_there(paths)
         found = outcome.named(find(paths) if changed is None else find_changed(changed, paths))
@@ -173,16 +178,40 @@ class Ingestion:
             return
         if place and place.depth >= MAX_DEPTH:
             reason = f"deeper than {MAX_DEPTH} archives within each other"
-            yield from self._finish(source, _skip(source, reason), place)
+            deep = FileResult(source.name, source.uri, "skipped", reason=reason)
+            yield from self._finish(source, deep, place)
             return
-        _hash(source)  # to say now that it cannot be read
-        opened = Opened.begin(source, place, self._scratch)
+        content_hash = _hash(source)
+        if (inside := self._known_inside(source, content_hash)) is not None:
+            yield from self._unchanged_inside(source, place, inside, reader)
+            return
+        opened = Opened.begin(source, place, content_hash, self._scratch)
         self._folders.add(opened)
         yield self._progress(source, "parse")
         self._unpacks[reader.unpack(source.path, source.name, source.media_type, opened.folder)] = opened
         if is_document(source.media_type):
             opened.left += 1
             yield from self._told(source, opened, self._look_at(source, opened, reader, own=True), own=True)
+
+    def _known_inside(self, source: Source, content_hash: str) -> list[FileResult] | None:
+        """What a container that has not changed holds, if reading it again would give nothing new."""
+        contents = self._contents
+        inside = contents.known(self._collection, source.uri, content_hash) if contents else None
+        return inside if inside is not None and self._documents.hold(inside) else None
+
+    def _unchanged_inside(
+        self, source: Source, place: Opened | None, inside: Sequence[FileResult], reader: Reading
+    ) -> Iterator[Event]:
+        for known in inside:
+            result = known if known.status == "skipped" else replace(known, status="unchanged")
+            if place:
+                place.note(result)
+            yield self._done(result, 0)
+        if is_document(source.media_type):
+            yield from self._look_at(source, place, reader, own=False)
+        else:
+            unchanged = FileResult(source.name, source.uri, "unchanged")
+            yield from self._finish(source, unchanged, place)
 
     def _look_at(
         self, source: Source, place: Opened | None, reader: Reading, *, own: bool
@@ -216,6 +245,7 @@ class Ingestion:
             unpacked = future.result()
             self._tally.spent("parse", unpacked.seconds)
             for refused in opened.refused(unpacked):
+                opened.note(refused)
                 yield self._done(outcome.beside_former(refused, self._documents.current(refused.source)), 0)
             # Before other files, so that few archives lie unpacked at a time.
             self._todo.extendleft((source, opened) for source in reversed(opened.inside(unpacked)))
@@ -242,8 +272,6 @@ class Ingestion:
             return
         self._flying.add(work)
         batches.add(work)
-
-    # --- embedding and storing ------------------------------------------------------------------------------
 
     def _embed(self, batches: Batches, *, partial: bool) -> Iterator[Event]:
         for part in batches.begin(partial=partial):
@@ -276,8 +304,6 @@ class Ingestion:
         result = outcome.of_document(work.source, "replaced" if work.current else "added", document)
         yield from self._finish(work.source, result, work.place, own=work.own)
 
-    # --- results --------------------------------------------------------------------------------------------
-
     def _finish(
         self, source: Source, result: FileResult, place: Opened | None, *, own: bool = False
     ) -> Iterator[Event]:
@@ -290,7 +316,7 @@ class Ingestion:
         if own:
             place.own = result
         else:
-            place.statuses.append(result.status)
+            place.note(result)
             yield self._done(result, 0)
         yield from self._close(place)
 
@@ -298,6 +324,10 @@ class Ingestion:
         if opened.done and opened in self._folders:
             self._folders.discard(opened)
             opened.clear()
+            if self._contents and not self._dry and opened.worth_remembering:
+                self._contents.remember(
+                    self._collection, opened.source.uri, opened.content_hash, opened.results
+                )
             yield from self._finish(opened.source, opened.result(), opened.place)
 
     def _done(self, result: FileResult, size: int) -> FileResult:
@@ -316,7 +346,3 @@ def _hash(source: Source) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(source.name, error) from error
-
-
-def _skip(source: Source, reason: str) -> FileResult:
-    return FileResult(source.name, source.uri, "skipped", reason=reason)

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.contents import Contents
 from ingest.failures import Failures
 from ingest.pipeline import Event, Ingestion
 from ingest.prune import pruned
@@ -38,19 +39,19 @@ def begin(engine: Engine, run: Run) -> Iterator[Event]:
     rag = engine.rag
     scratch = engine.owner.folder / "unpacked"
     ingestion = Ingestion(rag.store, rag.embedder, rag.tokens, run.collection, scratch=scratch)
-    return _events(ingestion, rag.store, run, engine.owner.folder / "failures.db", scratch)
+    return _events(ingestion, rag.store, run, engine.owner.folder, scratch)
 
 
-def _events(
-    ingestion: Ingestion, store: Store, run: Run, failed_before: Path, scratch: Path
-) -> Iterator[Event]:
-    shutil.rmtree(
-        scratch, ignore_errors=True
-    )  # what a run that was killed has left; one is at work at a time
+def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch: Path) -> Iterator[Event]:
+    # What a run that was killed has left; one is at work at a time.
+    shutil.rmtree(scratch, ignore_errors=True)
     paths = [Path(path) for path in run.paths]
     changed = None if run.changed is None else [Path(path) for path in run.changed]
-    with closing(Failures(failed_before)) as failures:
+    with (
+        closing(Failures(folder / "failures.db")) as failures,
+        closing(Contents(folder / "contents.db")) as contents,
+    ):
         if run.retry and not run.dry:
             failures.forget(run.collection)
-        events = ingestion.run(paths, changed, failures, dry=run.dry)
+        events = ingestion.run(paths, changed, failures, contents, dry=run.dry)
         yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events

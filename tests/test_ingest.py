@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import pytest
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
 from ingest import batches, catalog, documents, pipeline, workers
+from ingest.contents import Contents
 from ingest.failures import Failures
 from ingest.parse import parse
 from ingest.parsed import Parsed
@@ -613,6 +615,58 @@ def test_archives_within_archives_to_a_depth(house: House, tmp_path: Path) -> No
     assert report.containers == 3
 
 
+def test_what_an_archive_held_is_remembered_until_something_changes(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = {"b.md": b"# B\n\nText of b.\n", "in.zip": zipped({"c.txt": b"Text of c."}), "x.bin": b"\0"}
+    house.write("a.zip", zipped(inner))
+    message = EmailMessage()
+    message["Subject"] = "No attachments"
+    message.set_content("The pump leaks.")
+    house.write("mail.eml", message.as_bytes())
+    contents = Contents(tmp_path / "contents.db")
+
+    def run() -> Report:
+        *_, report = house.ingestion().run([house.files], contents=contents)
+        assert isinstance(report, Report)
+        return report
+
+    first = run()
+    assert (first.containers, first.count("added"), first.count("skipped")) == (3, 5, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers.InProcess, "unpack", lambda *_: pytest.fail("unpacked again"))
+        again = run()
+    assert [(r.name, r.passages) for r in again.files] == [(r.name, r.passages) for r in first.files]
+    assert (again.count("unchanged"), again.count("skipped"), again.containers) == (5, 1, 0)
+
+    (gone,) = [document for document in house.documents() if document.source.endswith("c.txt")]
+    house.store.open(house.collection).remove([gone.id])
+    assert statuses(run())["files/a.zip/in.zip/c.txt"] == "added"
+    assert run().containers == 0
+    monkeypatch.setattr(documents, "TILING_VERSION", "another")
+    assert run().count("replaced") == 5
+    assert run().count("unchanged") == 5
+    contents.close()
+
+
+def test_an_archive_with_a_file_that_failed_is_opened_again(house: House, tmp_path: Path) -> None:
+    house.write("a.zip", zipped({"b.pdf": b"no PDF", "c.txt": b"Text of c."}))
+    contents = Contents(tmp_path / "contents.db")
+    for _ in range(2):
+        *_, report = house.ingestion().run([house.files], contents=contents)
+        assert isinstance(report, Report)
+        assert (report.containers, report.count("failed")) == (1, 1)
+    contents.close()
+
+
+def test_a_damaged_record_of_contents_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "contents.db").write_bytes(b"no database at all, but long enough to look like one " * 99)
+    contents = Contents(tmp_path / "contents.db")
+    assert "is damaged" in caplog.text
+    assert contents.known("c", "file:///a.zip", "hash") is None
+    contents.close()
+
+
 def test_a_broken_and_an_empty_archive_are_told(house: House) -> None:
     house.write("broken.zip", b"PK no archive")
     house.write("empty.zip", zipped({}))
@@ -654,25 +708,30 @@ def test_the_report_is_in_the_order_of_the_folder_whatever_was_done_first(house:
     }
 
 
-async def test_cancelled_stepwise_lets_the_step_at_hand_finish() -> None:
+async def test_cancelled_stepwise_lets_the_step_at_hand_finish_and_ends_the_events() -> None:
     done: list[str] = []
+    within = threading.Event()
 
     def steps() -> Iterator[Any]:
-        yield Found(1, 1)
-        time.sleep(0.05)
-        done.append("written")
-        yield Found(2, 2)
+        try:
+            yield Found(1, 1)
+            within.set()
+            time.sleep(0.05)
+            done.append("written")
+            yield Found(2, 2)
+        finally:
+            done.append("ended")
 
     async def consume() -> None:
         async for _ in stepwise(steps()):
             pass
 
     running = asyncio.create_task(consume())
-    await asyncio.sleep(0.02)
+    await asyncio.to_thread(within.wait)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert done == ["written"]
+    assert done == ["written", "ended"]
 
 
 def test_a_run_sees_what_happened_while_it_waited_for_its_turn(house: House) -> None:

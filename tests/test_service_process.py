@@ -128,7 +128,7 @@ def test_an_address_that_is_not_ours_is_told(make: Callable[..., Service]) -> No
 @pytest.mark.models
 def test_a_second_ingest_names_the_first(make: Callable[..., Service], tmp_path: Path) -> None:
     house = make()
-    files = corpus(tmp_path / "files", "v1", 1)
+    files = corpus(tmp_path / "files", "v1", 100)
     first = subprocess.Popen(
         [OPENBOOK, "ingest", str(files)],
         env=house.environment,
@@ -142,7 +142,7 @@ def test_a_second_ingest_names_the_first(make: Callable[..., Service], tmp_path:
         assert f"in use by process {first.pid} (openbook ingest)" in second.stderr
     out, err = first.communicate(timeout=120)
     assert first.returncode == 0, err
-    assert b"default: 1 added" in out
+    assert b"default: 100 added" in out
     assert not (house.data / "owner.json").exists()
 
 
@@ -397,7 +397,7 @@ def test_killed_in_the_middle_of_an_ingest_and_run_again_it_is_as_if_nothing_had
 def test_a_job_is_done_though_the_service_is_killed_in_the_middle(
     make: Callable[..., Service], tmp_path: Path
 ) -> None:
-    files = corpus(tmp_path / "files", "v1", 12)
+    files = corpus(tmp_path / "files", "v1", 120)
     house = serving(make())
     job = house.json("ingest", str(files), "--detach", "-c", "team")["job"]["id"]
     until(lambda: house.json("jobs", job)["job"]["files_done"] >= 2)
@@ -405,7 +405,7 @@ def test_a_job_is_done_though_the_service_is_killed_in_the_middle(
     assert house.json("jobs", job)["job"]["state"] == "queued"
     serving(house)
     done = house.json("jobs", job, "--follow")
-    assert (done["job"]["state"], done["job"]["files_done"]) == ("done", 12)
+    assert (done["job"]["state"], done["job"]["files_done"]) == ("done", 120)
     assert done["job"]["counts"].get("unchanged", 0) >= 2
-    assert len(house.json("documents", "-c", "team")["documents"]) == 12
+    assert len(house.json("documents", "-c", "team")["documents"]) == 120
     assert house.stop() == 0

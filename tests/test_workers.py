@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from fake_engine import fake_store
+from fakes import FakeCounter, FakeEmbedder
+from ingest.contents import Contents
+from ingest.pipeline import Ingestion
+from ingest.report import Progress, Report
 from ingest.workers import InProcess, ParserBug, Workers
 from rag import errors as e
 from service import alive, children_of, gone_within
@@ -174,6 +179,51 @@ def test_nothing_is_started_before_there_is_work_and_closing_ends_all(tmp_path: 
     assert len(left) <= 2
     assert workers.read(tmp_path, "a", "text/plain", 900).exception(5) is not None
     Workers(1).close()
+
+
+def test_a_run_over_workers_writes_what_one_without_them_does_and_ends_them(
+    samples: Path, tmp_path: Path
+) -> None:
+    store, contents = fake_store(tmp_path), Contents(tmp_path / "contents.db")
+    try:
+        for collection, reading in (("here", InProcess()), ("there", None)):
+            before = children_of(os.getpid())
+            run = Ingestion(store, FakeEmbedder(), FakeCounter(), collection, reading)
+            *_, report = run.run([samples], contents=contents)
+            assert isinstance(report, Report)
+            assert report.count("failed") == 0
+            assert report.seconds["parse"] > 0
+            assert (
+                len(alive(children_of(os.getpid()) - before)) <= 2
+            )  # the server that forks, and the tracker
+        here, there = (
+            [
+                (document.source, document.revision, [passage.text for passage in index.read(document.id)])
+                for document in index.documents()
+            ]
+            for index in (store.open("here"), store.open("there"))
+        )
+        assert here == there
+        assert here
+        again = Ingestion(store, FakeEmbedder(), FakeCounter(), "there").run([samples], contents=contents)
+        before = children_of(os.getpid())
+        assert all(not isinstance(event, Progress) for event in again)
+        assert children_of(os.getpid()) == before  # nothing has changed, so nothing was started
+    finally:
+        contents.close()
+        store.close()
+
+
+def test_a_run_that_is_given_up_ends_its_workers_at_once(samples: Path, tmp_path: Path) -> None:
+    store = fake_store(tmp_path)
+    before = children_of(os.getpid())
+    run = Ingestion(store, FakeEmbedder(), FakeCounter(), "c").run([samples])
+    assert any(isinstance(event, Progress) for event in (next(run), next(run), next(run)))
+    began = time.monotonic()
+    run.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 5
+    assert len(alive(children_of(os.getpid()) - before)) <= 2
+    store.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
