@@ -53,7 +53,7 @@ def render(document: Any, index: int) -> Image.Image:
     page = document[index]
     try:
         width, height = page.get_size()
-        scale = min(_DPI / 72, (_MAX_PIXELS / (width * height)) ** 0.5)
+        scale = min(_DPI / 72, (_MAX_PIXELS / max(width * height, 1)) ** 0.5)
         bitmap = page.render(scale=scale, grayscale=True)
         try:
             image: Image.Image = bitmap.to_pil().copy()

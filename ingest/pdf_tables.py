@@ -17,8 +17,9 @@ from ingest.pdf_header import header_rows
 from ingest.pdf_words import Line
 from ingest.pdf_wordy import wordy_rows, wordy_runs
 
+# Lines of a page's column at least, and of a page at most: more are a drawing or a map.
+_MIN_LINES, _MAX_LINES = 3, 3_000
 # Distances in heights of a line (about 1.2 times the font's size).
-_MIN_LINES = 3
 _MAX_STEP = 3.2  # between baselines of a table's rows
 _MAX_PAUSE = 5.0  # the same after a header, and before a part that goes on in the columns of the one above
 _TIGHT = 1.35  # between baselines of the lines of one cell
@@ -49,6 +50,8 @@ class Table:
 
 
 def find_tables(lines: list[Line]) -> list[Table]:
+    if len(lines) > _MAX_LINES:
+        return []
     return [table for region in regions(lines) for table in _of_region(lines, region)]
 
 

@@ -59,7 +59,7 @@ def page_text(page: Page, tables: list[Table], vocabulary: Vocabulary) -> str:
     steps = [above.y - below.y for above, below in pairwise(page.lines)]
     usual = median([step for step in steps if step > 1] or [0.0])
     parts: list[str] = []
-    done: list[Table] = []
+    done: set[int] = set()
     above: Line | None = None  # the line of text right before
     for index, line in enumerate(page.lines):
         table = table_of.get(index)
@@ -72,10 +72,10 @@ def page_text(page: Page, tables: list[Table], vocabulary: Vocabulary) -> str:
             if words:
                 parts += [_gap(above, line, usual) if parts else "", " ".join(words)]
             above = line if words else None
-        elif table not in done:
+        elif id(table) not in done:
             # What stands right above a table names it: they stay together.
             parts += ["\n" if above else "\n\n" if parts else "", table.markdown]
-            done.append(table)
+            done.add(id(table))
             above = None
     return "".join(parts)
 

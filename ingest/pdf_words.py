@@ -38,6 +38,7 @@ _MAX_NO_MEANING = 0.3
 
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 
+_FAR = 1e6
 # A loose box reaches from its font's descent to its ascent; the baseline is about here, in heights.
 _BASELINE = 0.2
 # Words of one line differ by less than this in their baselines, in heights: superscripts do not begin a line.
@@ -136,7 +137,8 @@ class _Boxes:
         handle = ctypes.cast(self._raw, ctypes.c_void_p).value
         for position, index in enumerate(indexes):
             _loose_box(handle, index, address + 16 * position)
-        return boxes.astype(float)
+        # Damaged fonts have boxes without end.
+        return np.clip(np.nan_to_num(boxes.astype(float)), -_FAR, _FAR)
 
     def are_bold(self, indexes: list[int]) -> bool:
         name = self._name
