@@ -1,19 +1,13 @@
-"""The words of a PDF page with their places, in lines as PDFium finds them.
-
-PDFium gives the text of a page in one call and the box of a character in one call each. Two boxes a word, written
-into one array, cost about a fifth of loading the page; pypdfium2's own functions for boxes cost several times that.
-"""
+"""The words of a PDF page with their places, in lines as PDFium finds them."""
 
 from __future__ import annotations
 
-import ctypes
 import re
 from dataclasses import dataclass, field
-from itertools import accumulate
 from statistics import median
 from typing import Any
 
-import pypdfium2.raw as pdfium
+from ingest.pdf_boxes import Boxes, direction, places, turned
 
 # Where a line ends in a hyphen and the next goes on with a letter, PDFium puts U+FFFE (older builds U+0002) in
 # place of the hyphen and the line break.
@@ -36,11 +30,6 @@ _BULLETS = str.maketrans(dict.fromkeys("\uf0b7\uf0a7\uf0d8\uf076\uf06e\uf06c", "
 _NO_MEANING = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\uffff\ud800-\udfff\ue000-\uf06b\uf0d9-\uf8ff]")
 _MAX_NO_MEANING = 0.3
 
-_BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
-
-_FAR = 1e6
-# A loose box reaches from its font's descent to its ascent; the baseline is about here, in heights.
-_BASELINE = 0.2
 # Words of one line differ by less than this in their baselines, in heights: superscripts do not begin a line.
 _SAME_LINE = 0.6
 # Where a gap parts them, they differ by less than this; a wider gap than this, in heights, is more than a space.
@@ -86,12 +75,6 @@ class Page:
     is_picture: bool = False
 
 
-# pypdfium2 declares a structure for each box; this one takes the address where the box is to be written.
-_loose_box = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
-    ctypes.cast(pdfium.FPDFText_GetLooseCharBox, ctypes.c_void_p).value or 0
-)
-
-
 def clean(text: str) -> str:
     """One line, without what is no text."""
     return " ".join(_NO_TEXT.sub("", text).split())
@@ -104,7 +87,7 @@ def read_words(page: Any, number: int) -> Page:
         text = textpage.get_text_range(errors="surrogatepass")
         if _NO_MEANING.search(text) and _is_meaningless(text):
             return Page(number, is_picture=True)
-        lines = _lines(text, _Boxes(textpage, text), page.get_rotation())
+        lines = _lines(text, Boxes(textpage, text), page.get_rotation())
     finally:
         textpage.close()
     return Page(number, _cleaned(lines) if _RARE.search(text) else lines)
@@ -114,49 +97,7 @@ def _is_meaningless(text: str) -> bool:
     return len(_NO_MEANING.findall(text)) > _MAX_NO_MEANING * len("".join(text.split()))
 
 
-class _Boxes:
-    """The boxes of characters, by their index in the page's text."""
-
-    def __init__(self, textpage: Any, text: str) -> None:
-        self._raw = textpage.raw
-        self._name = ctypes.create_string_buffer(100)
-        self._units: list[int] = []
-        if max(text, default="") > "\uffff":  # PDFium counts halves of a surrogate pair
-            self._units = [0, *accumulate(2 if character > "\uffff" else 1 for character in text)]
-        length = self._units[-1] if self._units else len(text)
-        # It has characters that it leaves out of its text.
-        self._shifted = length != textpage.count_chars()
-
-    def __call__(self, indexes: list[int]) -> Any:
-        """An array (half as many, first and last character, left top right bottom), in points."""
-        import numpy as np
-
-        indexes = self._characters(indexes)
-        boxes = np.zeros((len(indexes) // 2, 2, 4), np.float32)
-        address = boxes.ctypes.data
-        handle = ctypes.cast(self._raw, ctypes.c_void_p).value
-        for position, index in enumerate(indexes):
-            _loose_box(handle, index, address + 16 * position)
-        # Damaged fonts have boxes without end.
-        return np.clip(np.nan_to_num(boxes.astype(float)), -_FAR, _FAR)
-
-    def are_bold(self, indexes: list[int]) -> bool:
-        name = self._name
-        for index in self._characters(indexes):
-            pdfium.FPDFText_GetFontInfo(self._raw, index, name, len(name), None)
-            if not _BOLD.search(name.value):
-                return False
-        return True
-
-    def _characters(self, indexes: list[int]) -> list[int]:
-        if self._units:
-            indexes = [self._units[index] for index in indexes]
-        if self._shifted:
-            indexes = [pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, index) for index in indexes]
-        return indexes
-
-
-def _lines(text: str, boxes: _Boxes, rotation: int) -> list[Line]:
+def _lines(text: str, boxes: Boxes, rotation: int) -> list[Line]:
     """Lines that may be of tables are looked at word by word; of running text, half of all lines, only the ends."""
     found = [
         (match.start(), match.end() - 1, match[0].split())
@@ -166,8 +107,8 @@ def _lines(text: str, boxes: _Boxes, rotation: int) -> list[Line]:
     if not found:
         return []
     ends = boxes([index for start, end, _ in found for index in (start, end)])
-    turn = _direction(ends, rotation)
-    lefts, rights, ys, heights = _places(_turned(ends, turn))
+    turn = direction(ends, rotation)
+    lefts, rights, ys, heights = places(turned(ends, turn))
     made: list[Line] = []
     parts: list[tuple[int, int]] = []
     running = _running(found, [right - left for left, right in zip(lefts, rights, strict=True)], ys, heights)
@@ -210,14 +151,14 @@ def _running(
     }
 
 
-def _words(text: str, boxes: _Boxes, parts: list[tuple[int, int]], turn: int) -> list[Line]:
+def _words(text: str, boxes: Boxes, parts: list[tuple[int, int]], turn: int) -> list[Line]:
     """The lines that stand between these indexes of the text, each word with its own place."""
     spans = [
         (m.start(), m.end(), rank) for rank, part in enumerate(parts) for m in _WORD.finditer(text, *part)
     ]
     words = [text[start:end] for start, end, _ in spans]
-    lefts, rights, ys, heights = _places(
-        _turned(boxes([i for start, end, _ in spans for i in (start, end - 1)]), turn)
+    lefts, rights, ys, heights = places(
+        turned(boxes([i for start, end, _ in spans for i in (start, end - 1)]), turn)
     )
     made: list[Line] = []
     begin = 0
@@ -250,46 +191,6 @@ def _words(text: str, boxes: _Boxes, parts: list[tuple[int, int]], turn: int) ->
         )
         begin = index
     return made
-
-
-def _places(boxes: Any) -> tuple[list[float], list[float], list[list[float]], list[float]]:
-    """Left and right edges, the baselines of first and last character, and heights."""
-    import numpy as np
-
-    tall = np.maximum(boxes[:, :, 1] - boxes[:, :, 3], 1.0)
-    base = boxes[:, :, 3] + _BASELINE * tall
-    return (
-        boxes[:, :, 0].min(axis=1).tolist(),
-        boxes[:, :, 2].max(axis=1).tolist(),
-        base.tolist(),
-        tall[:, 0].tolist(),
-    )
-
-
-def _direction(ends: Any, rotation: int) -> int:
-    """How far most lines are turned, in degrees: a table laid on its side is a table."""
-    import numpy as np
-
-    middle = (ends[:, :, :2] + ends[:, :, 2:]) / 2
-    run = middle[:, 1] - middle[:, 0]
-    across, up = np.abs(run).sum(axis=0)
-    if up > 2 * across:
-        return 90 if run[:, 1].sum() > 0 else 270
-    return 180 if rotation == 180 else 0
-
-
-def _turned(boxes: Any, turn: int) -> Any:
-    import numpy as np
-
-    if not turn:
-        return boxes
-    left, top, right, bottom = np.moveaxis(boxes, 2, 0)
-    turned = {
-        90: (bottom, -left, top, -right),
-        180: (-right, -bottom, -left, -top),
-        270: (-top, right, -bottom, left),
-    }
-    return np.stack(turned[turn], axis=2)
 
 
 def _cleaned(lines: list[Line]) -> list[Line]:
