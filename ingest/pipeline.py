@@ -40,8 +40,8 @@ from rag.types import Document
 log = logging.getLogger(__name__)
 
 Event = Found | Progress | FileResult | Report
-# What may be in flight: files, and bytes of files unless it is one alone.
-WINDOW_FILES, WINDOW_BYTES = 256, 64 * 2**20
+# What may be in flight: files, bytes of files unless it is one alone, archives that lie unpacked.
+WINDOW_FILES, WINDOW_BYTES, WINDOW_ARCHIVES = 256, 64 * 2**20, 8
 TICK_S = 1.0  # the longest time without an event, as far as the waiting goes
 
 
@@ -114,12 +114,10 @@ class Ingestion:
         self._tally.spent("total", time.perf_counter() - began)
         yield self._tally.report(self._collection)
 
-    # --- the loop -------------------------------------------------------------------------------------------
-
     def _flow(self, reader: Reading, batches: Batches) -> Iterator[Event]:
         idle = False
         while True:
-            while self._todo and self._has_room(self._todo[0][0]):
+            while self._todo and self._has_room(*self._todo[0]):
                 source, place = self._todo.popleft()
                 yield from self._told(source, place, self._look(source, place, reader))
             yield from self._embed(batches, partial=idle or not (self._reads or self._unpacks))
@@ -141,7 +139,10 @@ class Ingestion:
             if batches.running and batches.running.done():
                 yield from self._embedded(batches)
 
-    def _has_room(self, source: Source) -> bool:
+    def _has_room(self, source: Source, place: Opened | None) -> bool:
+        # Those within others always have: the others wait for them.
+        if place is None and is_container(source.media_type) and len(self._folders) >= WINDOW_ARCHIVES:
+            return False
         if not self._flying:
             return True
         size = sum(work.source.size for work in self._flying)
@@ -169,8 +170,6 @@ class Ingestion:
             return self._progress(work.source, "parse")
         part = batches.parts[0]
         return self._progress(part.work.source, "embed", part.first, len(part.work.tiles))
-
-    # --- looking and reading --------------------------------------------------------------------------------
 
     def _look(self, source: Source, place: Opened | None, reader: Reading) -> Iterator[Event]:
         if not is_container(source.media_type):
@@ -294,13 +293,14 @@ class Ingestion:
         for work in works:
             if work.whole:
                 assert work.document
-                yield from self._put(work, work.document, np.concatenate(work.vectors))
+                put = self._put(work, work.document, np.concatenate(work.vectors))
+                yield from self._told(work.source, work.place, put, own=work.own)
 
     def _put(self, work: Work, document: Document, vectors: Vectors) -> Iterator[Event]:
+        self._flying.discard(work)
         yield self._progress(work.source, "store", len(work.tiles), len(work.tiles))
         with self._tally.timed("store"):
             self._documents.put(document, work.tiles, vectors)
-        self._flying.discard(work)
         result = outcome.of_document(work.source, "replaced" if work.current else "added", document)
         yield from self._finish(work.source, result, work.place, own=work.own)
 

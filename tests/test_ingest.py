@@ -667,6 +667,37 @@ def test_a_damaged_record_of_contents_is_made_anew(tmp_path: Path, caplog: pytes
     contents.close()
 
 
+def test_few_archives_lie_unpacked_at_a_time(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pipeline, "WINDOW_ARCHIVES", 2)
+    deep = zipped({"in.zip": zipped({"c.txt": b"Text of c."}), "b.txt": b"Text of b."})
+    for name in "abcdef":
+        house.write(f"{name}.zip", deep)
+    scratch, most = tmp_path / "scratch", 0
+    ingestion = Ingestion(house.store, house.embedder, FakeCounter(), house.collection, scratch=scratch)
+    events = []
+    for event in ingestion.run([house.files]):
+        events.append(event)
+        most = max(most, len(list(scratch.iterdir())) if scratch.exists() else 0)
+    assert sum(isinstance(event, FileResult) and event.status == "added" for event in events) == 6 * 4
+    assert 2 <= most <= 4  # and those within them
+
+
+def test_a_bug_of_the_store_costs_one_file(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.write("a.txt", "Text of a.")
+    house.write("b.txt", "Text of b.")
+    put = documents.Documents.put
+
+    def broken(self: Any, document: Document, *rest: Any) -> None:
+        if document.source.endswith("a.txt"):
+            raise ValueError("in the store")
+        put(self, document, *rest)
+
+    monkeypatch.setattr(documents.Documents, "put", broken)
+    assert statuses(house.run()) == {"files/a.txt": "failed", "files/b.txt": "added"}
+
+
 def test_a_broken_and_an_empty_archive_are_told(house: House) -> None:
     house.write("broken.zip", b"PK no archive")
     house.write("empty.zip", zipped({}))
