@@ -1,4 +1,6 @@
-"""How well and how fast PDF files are read, on FinanceBench's: .venv/bin/python benchmarks/pdf_pages.py FOLDER
+"""How well and how fast PDF files are read, on FinanceBench's: .venv/bin/python -P benchmarks/pdf_pages.py FOLDER
+
+-P, because a script beside this one is called as the package `ingest`.
 
 FOLDER holds `pdfs/` and a .jsonl of questions with their evidence (`evidence_page_num` counts from zero).
 
