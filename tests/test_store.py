@@ -188,9 +188,7 @@ def test_vectors_of_another_embedder_are_refused_with_the_way_out(opener: Opener
     if opener.kind == "edge":
         store.close()
     other = opener("another-model", EMBEDDER.dimension)
-    with pytest.raises(
-        FingerprintMismatch, match=r"another-model.*openbook ingest PATH --collection default-2"
-    ):
+    with pytest.raises(FingerprintMismatch, match=r"another-model.*openbook reindex --collection default"):
         other.open("default")
 
 
