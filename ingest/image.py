@@ -52,6 +52,8 @@ def _pages(data: bytes, name: str) -> list[Recognized]:
                     _check_size(image)
                     found.append(recognize(ImageOps.exif_transpose(image)))
                 return found
+        except MemoryError:
+            raise
         except Exception as exc:
             # Its decoders let errors of struct, of zlib and their own pass.
             raise SourceCorrupt(

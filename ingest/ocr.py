@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 # Pixels of the largest image that is looked at whole: a page of A4 at about 200 dpi. A larger one is reduced.
 _MAX_PIXELS = 4_000_000
+# Lines are looked for in a smaller copy, of this longest side in pixels, since that takes most of the memory and
+# of the time; letters are read at full size. Small images are enlarged to the second figure on their short side.
+_DETECT_SIDE = 1280
+_ENLARGED_SIDE, _MAX_ENLARGED = 736, 3.0
 # A longer image (a screenshot of a whole page that scrolls) is read in strips, in heights per width.
 _MAX_RATIO = 3.0
 # Images narrower than this, in pixels, hold no line of text; those below the second get a margin, because the
@@ -50,7 +54,7 @@ def recognize(image: Image.Image) -> Recognized:
     if min(image.size) < _MIN_SIDE:
         return Recognized("", 0.0)
     # Transparent parts are seen on white, as viewers show them.
-    image = _reduced(_with_margin(_on_white(image)))
+    image = _resized(_with_margin(_on_white(image)))
     boxes = _upright(image)
     ordered = reading_order(boxes)
     letters = [len(box.text) for box in boxes]
@@ -66,7 +70,8 @@ def _upright(image: Image.Image) -> list[Box]:
     lying = [box for box in long if box.bottom - box.top > 1.5 * (box.right - box.left)]
     if 2 * len(lying) <= len(long) or not long:
         return boxes
-    turned = [_lines(image.rotate(angle, expand=True)) for angle in (90, 270)]
+    # Lines that stand on their head must not be turned for this, or both ways would read as well.
+    turned = [_lines(image.rotate(angle, expand=True), turn_lines=False) for angle in (90, 270)]
     return max(turned, key=_certainty)
 
 
@@ -74,15 +79,14 @@ def _certainty(boxes: list[Box]) -> float:
     return sum(box.confidence**4 * len(box.text) for box in boxes)
 
 
-def _lines(image: Image.Image) -> list[Box]:
+def _lines(image: Image.Image, *, turn_lines: bool = True) -> list[Box]:
     import numpy as np
 
     found: list[Box] = []
     for top, strip in _strips(image):
         # Contiguous, in the order blue, green, red that OpenCV keeps.
         pixels = np.ascontiguousarray(np.asarray(strip)[:, :, ::-1])
-        with _LOCK:
-            result = _engine()(pixels)
+        result = _found(pixels, turn_lines)
         if result.boxes is None:
             continue
         for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
@@ -91,6 +95,17 @@ def _lines(image: Image.Image) -> list[Box]:
                 Box(float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max()), text, float(score))
             )
     return found
+
+
+def _found(pixels: Any, turn_lines: bool) -> Any:
+    """Raises MemoryError or RuntimeError; the engine's own errors are whole tracebacks."""
+    try:
+        with _LOCK:
+            return _engine()(pixels, use_cls=turn_lines)
+    except Exception as exc:
+        said = (str(exc).strip().splitlines() or [type(exc).__name__])[-1]
+        short = "alloc" in str(exc).lower() or isinstance(exc, MemoryError)
+        raise (MemoryError if short else RuntimeError)(f"text recognition failed: {said}") from exc
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
@@ -131,12 +146,13 @@ def _with_margin(image: Image.Image) -> Image.Image:
     return ImageOps.expand(image, (missing + 1) // 2, "white") if missing else image
 
 
-def _reduced(image: Image.Image) -> Image.Image:
+def _resized(image: Image.Image) -> Image.Image:
     width, height = image.size
     shown = width * min(height, int(_MAX_RATIO * max(width, 400)))
-    if shown <= _MAX_PIXELS:
+    enlarged = min(_MAX_ENLARGED, max(1.0, _ENLARGED_SIDE / min(width, height)))
+    scale = min(enlarged, (_MAX_PIXELS / shown) ** 0.5)
+    if scale == 1.0:
         return image
-    scale = (_MAX_PIXELS / shown) ** 0.5
     return image.resize((max(1, int(width * scale)), max(1, int(height * scale))))
 
 
@@ -151,7 +167,14 @@ def _engine() -> Any:
         "Cls": models / "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
         "Rec": models / "PP-OCRv6_rec_small.onnx",
     }
-    parameters: dict[str, Any] = {"Global.log_level": "error", "Global.max_side_len": 10_000}
+    parameters: dict[str, Any] = {
+        "Global.log_level": "error",
+        "Global.max_side_len": 10_000,
+        "Det.limit_type": "max",
+        "Det.limit_side_len": _DETECT_SIDE,
+        # Lines are read one by one: a batch is as wide as its longest line, and takes memory for all.
+        "Rec.rec_batch_num": 1,
+    }
     for stage, path in files.items():
         # Named files are never looked for on the network.
         parameters |= {f"{stage}.engine_type": EngineType.OPENVINO, f"{stage}.model_path": str(path)}
