@@ -13,11 +13,12 @@ from ingest.pandoc import parse_docx, parse_epub, parse_notebook, parse_rtf
 from ingest.parsed import Parsed, Parser
 from ingest.pdf import parse_pdf
 from ingest.plain import parse_plain
+from ingest.second import read_again
 from ingest.slides import parse_pptx
 from ingest.spreadsheet import parse_spreadsheet
 from ingest.web import parse_html
 from ingest.xml_text import parse_xml
-from rag.errors import SourceEmpty, SourceUnsupported
+from rag.errors import SourceCorrupt, SourceEmpty, SourceUnsupported
 
 # By parser: its version, and the extensions whose media types it reads. Raise a version whenever its parser gives
 # another text or other regions: its files, and only these, are then read again.
@@ -72,6 +73,7 @@ def parser_version(media_type: str) -> str:
 
 def parse(data: bytes, name: str, media_type: str) -> Parsed:
     """``name`` is the file's name as people know it; it stands in for a missing title and in messages.
+    What its parser refuses is tried with a second one, where there is one (ingest/second.py).
 
     Raises SourceEmpty (no bytes, no text), SourceCorrupt and SourceUnsupported, each naming the file.
     """
@@ -83,7 +85,13 @@ def parse(data: bytes, name: str, media_type: str) -> Parsed:
         )
     if not data:
         raise SourceEmpty(f"{name} is empty (0 bytes).", "Check that it was saved or downloaded whole.")
-    parsed = parser(data, name)
+    try:
+        parsed = parser(data, name)
+    except (SourceCorrupt, SourceUnsupported):
+        again = read_again(data, name, media_type)
+        if again is None:
+            raise
+        return again
     if not parsed.text.strip():
         raise SourceEmpty(
             f"{name} holds no text.", "Open it: if it shows text, save it as PDF and ingest that."
