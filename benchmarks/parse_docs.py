@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.containers import is_container, is_document, unpack
+from ingest.containers.unpack import is_container, is_document, unpack
 from ingest.parse import parse
 from ingest.parsed import Parsed
 from ingest.sources import media_type_of

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ingest.pdf
-from ingest.ocr import recognize
+import ingest.pdf.document
+from ingest.formats.ocr import recognize
 from ingest.parsed import Parsed
 
 FOUND = 0.9
@@ -61,12 +61,12 @@ def main(folder: Path) -> int:
     pages: dict[str, list[str]] = {}
     seconds = 0.0
     ocr = Timed(recognize)
-    setattr(ingest.pdf, "recognize", ocr)  # noqa: B010 - a measurement, not an interface
+    setattr(ingest.pdf.document, "recognize", ocr)  # noqa: B010 - a measurement, not an interface
     for path in sorted((folder / "pdfs").glob("*.pdf")):
         data = path.read_bytes()
         ocr.seconds = 0.0
         begun = time.process_time()
-        parsed = ingest.pdf.parse_pdf(data, path.name)
+        parsed = ingest.pdf.document.parse_pdf(data, path.name)
         took = time.process_time() - begun - ocr.seconds
         seconds += took
         pages[path.stem] = pages_of(parsed)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from ingest.image import parse_image
-from ingest.legacy import libreoffice, parse_doc, parse_ppt
-from ingest.mail import parse_email, parse_message
-from ingest.markdown import parse_markdown
-from ingest.markup import parse_asciidoc, parse_rst
+from ingest.formats.image import parse_image
+from ingest.formats.legacy import libreoffice, parse_doc, parse_ppt
+from ingest.formats.mail import parse_email, parse_message
+from ingest.formats.markdown import parse_markdown
+from ingest.formats.markup import parse_asciidoc, parse_rst
+from ingest.formats.opendocument import parse_odp, parse_odt
+from ingest.formats.pandoc import parse_docx, parse_epub, parse_notebook, parse_rtf
+from ingest.formats.plain import parse_plain
+from ingest.formats.second import read_again
+from ingest.formats.slides import parse_pptx
+from ingest.formats.spreadsheet import parse_spreadsheet
+from ingest.formats.web import parse_html
+from ingest.formats.xml_text import parse_xml
 from ingest.media_types import ARCHIVES, MEDIA_TYPES
-from ingest.opendocument import parse_odp, parse_odt
-from ingest.pandoc import parse_docx, parse_epub, parse_notebook, parse_rtf
 from ingest.parsed import Parsed, Parser
-from ingest.pdf import parse_pdf
-from ingest.plain import parse_plain
-from ingest.second import read_again
-from ingest.slides import parse_pptx
-from ingest.spreadsheet import parse_spreadsheet
-from ingest.web import parse_html
-from ingest.xml_text import parse_xml
+from ingest.pdf.document import parse_pdf
 from rag.errors import SourceCorrupt, SourceEmpty, SourceUnsupported
 
 # By parser: its version, and the extensions whose media types it reads. Raise a version whenever its parser gives
@@ -73,7 +73,7 @@ def parser_version(media_type: str) -> str:
 
 def parse(data: bytes, name: str, media_type: str) -> Parsed:
     """``name`` is the file's name as people know it; it stands in for a missing title and in messages.
-    What its parser refuses is tried with a second one, where there is one (ingest/second.py).
+    What its parser refuses is tried with a second one, where there is one (ingest/formats/second.py).
 
     Raises SourceEmpty (no bytes, no text), SourceCorrupt and SourceUnsupported, each naming the file.
     """

@@ -22,7 +22,7 @@ import numpy as np
 from ingest import outcome
 from ingest.batches import Batches
 from ingest.changes import find_changed
-from ingest.containers import is_container, is_document
+from ingest.containers.unpack import is_container, is_document
 from ingest.contents import Contents
 from ingest.documents import Documents
 from ingest.failures import Failures

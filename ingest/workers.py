@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ingest import containers
-from ingest.containers import Inner, Refused
+from ingest.containers import unpack as containers
+from ingest.containers.unpack import Inner, Refused
 from ingest.parse import parse
 from ingest.parsed import Parsed
 from ingest.passages import Tile, tile

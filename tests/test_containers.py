@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.containers import Inner, Refused, UnpackLimits, is_container, is_document, unpack
+from ingest.containers.unpack import Inner, Refused, UnpackLimits, is_container, is_document, unpack
 from ingest.media_types import ARCHIVES, MEDIA_TYPES
 from rag.errors import SourceCorrupt, SourceError
 

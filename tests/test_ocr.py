@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from ingest.ocr import recognize
-from ingest.reading import Box, paragraphs, reading_order
+from ingest.formats.ocr import recognize
+from ingest.formats.reading import Box, paragraphs, reading_order
 
 FONT = ImageFont.load_default(36)
 

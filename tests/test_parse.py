@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.formats.plain import decode
+from ingest.formats.tables import markdown_table
 from ingest.media_types import MEDIA_TYPES
 from ingest.parse import INSTEAD, PARSERS, parse, parser_version
 from ingest.parsed import Composer, Outline, Parsed, Region
-from ingest.plain import decode
-from ingest.tables import markdown_table
 from rag.errors import SourceCorrupt, SourceEmpty, SourceError, SourceUnsupported
 
 DATA = Path(__file__).parent / "data"

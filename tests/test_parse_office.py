@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from ingest import legacy
-from ingest.legacy import parse_doc, parse_ppt
+from ingest.formats import legacy
+from ingest.formats.legacy import parse_doc, parse_ppt
+from ingest.formats.office_files import has_cycle
+from ingest.formats.spreadsheet import shown
 from ingest.media_types import MEDIA_TYPES
-from ingest.office_files import has_cycle
 from ingest.parse import parse, parser_version
 from ingest.parsed import Parsed, Region
-from ingest.spreadsheet import shown
 from rag.errors import SourceCorrupt, SourceEmpty, SourceError, SourceUnsupported
 
 DOCX, PPTX, XLSX, ODT, ODP, EPUB, RTF, MSG, EML = (

@@ -13,13 +13,13 @@ import pypdfium2.raw as pdfium
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-import ingest.pdf
-from ingest.ocr import Recognized
+import ingest.pdf.document
+from ingest.formats.ocr import Recognized
 from ingest.parsed import Parsed
 from ingest.passages import passages
-from ingest.pdf import parse_pdf
-from ingest.pdf_text import Vocabulary
-from ingest.pdf_words import Line, Page
+from ingest.pdf.document import parse_pdf
+from ingest.pdf.text import Vocabulary
+from ingest.pdf.words import Line, Page
 from rag.errors import SourceEmpty
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -462,11 +462,11 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     shown: list[Any] = []
 
     def recognize(image: Image.Image) -> Recognized:
-        assert not ingest.pdf._LOCK.locked()
+        assert not ingest.pdf.document._LOCK.locked()
         shown.append(image)
         return Recognized("seen words", 0.75)
 
-    monkeypatch.setattr(ingest.pdf, "recognize", recognize)
+    monkeypatch.setattr(ingest.pdf.document, "recognize", recognize)
     return shown
 
 
@@ -491,7 +491,7 @@ def test_a_huge_page_is_drawn_within_bounds(reader: list[Any]) -> None:
 
 
 def test_an_image_without_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.pdf, "recognize", lambda _: Recognized("", 0.0))
+    monkeypatch.setattr(ingest.pdf.document, "recognize", lambda _: Recognized("", 0.0))
     with pytest.raises(SourceEmpty, match=r"photo\.pdf.*no text was recognized"):
         parse_pdf(scanned(scan(), with_text=False), "photo.pdf")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest import second
+from ingest.formats import second
 from ingest.media_types import MEDIA_TYPES
 from ingest.parse import parse
 from rag.errors import SourceCorrupt, SourceUnsupported
