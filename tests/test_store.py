@@ -219,6 +219,7 @@ class CrashingPoints:
 OLD, NEW = ["old gauge one", "old gauge two"], ["new gauge one", "new gauge two", "new gauge three"]
 
 
+@pytest.mark.process  # of which it starts none; but all steps in both stores take seconds
 @pytest.mark.parametrize("steps", range(8))
 @pytest.mark.parametrize("operation", ["replace", "add", "remove"])
 def test_a_crash_at_any_step_leaves_one_whole_version_and_a_rerun_finishes(
