@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from api.schemas import Readiness
+from ingest.formats.legacy import libreoffice
 from rag import owner
-from rag.compose import chat_client, open_store, token_counter
+from rag.compose import chat_client, embedder_of, open_store, token_counter
 from rag.errors import RagError
-from rag.models.embed import SentenceEmbedder
 from rag.remote import Remote
 from rag.settings import Settings
 
@@ -54,6 +54,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("data folder", _data_folder),
         ("store", _store),
         ("embedder", _embedder),
+        ("readers", _readers),
         ("vllm", _vllm),
         ("model", _model),
         ("tokenizer", _tokenizer),
@@ -109,7 +110,7 @@ def _store(settings: Settings) -> Finding:
         return Finding("store", "ok", "Qdrant in the process that owns the data folder")
     with ExitStack() as stack:
         stack.enter_context(owner.claim(settings.data_dir, "openbook doctor"))
-        store = open_store(settings, SentenceEmbedder(settings.embedder))
+        store = open_store(settings, embedder_of(settings))
         stack.callback(store.close)
         sizes = {name: store.open(name).size() for name in store.names()}
     where = str(settings.qdrant_url or "Qdrant in process")
@@ -118,11 +119,22 @@ def _store(settings: Settings) -> Finding:
 
 
 def _embedder(settings: Settings) -> Finding:
-    embedder = SentenceEmbedder(settings.embedder)
+    embedder = embedder_of(settings)
     shape = embedder.embed_query("a test").shape
     if shape != (embedder.dimension,):
         return Finding("embedder", "fail", f"{embedder.name} gives {shape}", "Run: make setup")
-    return Finding("embedder", "ok", f"{embedder.name}, {embedder.dimension} dimensions")
+    return Finding("embedder", "ok", f"{embedder.name}, {embedder.dimension} dimensions, {embedder.kind}")
+
+
+def _readers(_settings: Settings) -> Finding:
+    if program := libreoffice():
+        return Finding("readers", "ok", f"old Word and PowerPoint files through {program}")
+    return Finding(
+        "readers",
+        "ok",
+        "all formats; of old Word and PowerPoint files (.doc, .ppt) the words only",
+        "For their headings and tables: apt-get install libreoffice-writer libreoffice-impress",
+    )
 
 
 def _vllm(settings: Settings) -> Finding:

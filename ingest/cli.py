@@ -221,6 +221,9 @@ def progress_bar(*, enabled: bool) -> Iterator[Show]:
             bar.update(task, description=f"{event.stage} {literal(event.name)}{share}")
         elif isinstance(event, FileResult):
             bar.advance(task)
+            shown = bar.tasks[0]
+            if shown.total is not None and shown.completed > shown.total:  # files within archives are more
+                bar.update(task, total=shown.completed)
 
     with bar:
         yield show
@@ -254,7 +257,15 @@ def _print_report(report: Report) -> None:
     print_notable(report.files)
     written = [result for result in report.files if result.status in WRITTEN]
     out.print(f"{report.collection}: {counted(report)}")
-    out.print(
-        f"{report.parsed} files parsed, {report.embedded} passages embedded, "
-        f"{sum(result.tokens for result in written):,} tokens written, {report.seconds.get('total', 0):.1f} s"
-    )
+    pages, recognized, empty = report.pages
+    told = [f"{report.parsed:,} files parsed", f"{pages:,} pages" if pages else ""]
+    told += [f"{recognized:,} of them by recognition" if recognized else ""]
+    told += [
+        f"{empty:,} without text" if empty else "",
+        f"{report.containers:,} archives" if report.containers else "",
+    ]
+    told += [f"{report.embedded:,} passages embedded", f"{report.reused:,} known" if report.reused else ""]
+    told += [f"{sum(result.tokens for result in written):,} tokens written"]
+    out.print(", ".join(filter(None, told)))
+    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items())
+    out.print(f"seconds: {stages}")

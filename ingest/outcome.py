@@ -10,7 +10,7 @@ from pathlib import Path
 from ingest.report import FileResult, Status
 from ingest.sources import Found, Skipped, Source
 from ingest.workers import ParserBug
-from rag.errors import SourceError, SourceMissing, SourceUnsupported
+from rag.errors import SourceEmpty, SourceError, SourceMissing, SourceUnsupported
 from rag.types import Document
 
 
@@ -48,8 +48,9 @@ def of_error(source: Source, error: BaseException) -> FileResult:
         error = bug(source, error.error)
     if not isinstance(error, SourceError):
         raise error
-    # A folder holds what it holds; a file that was named was meant.
-    passed_over = isinstance(error, SourceUnsupported) and not source.explicit
+    # A folder holds what it holds, photographs without words too; a file that was named was meant.
+    nothing_there = isinstance(error, SourceEmpty) and source.media_type.startswith("image/")
+    passed_over = (isinstance(error, SourceUnsupported) or nothing_there) and not source.explicit
     return FileResult(
         source.name,
         source.uri,

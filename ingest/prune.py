@@ -42,7 +42,10 @@ def _found_gone(
     store: Store, collection: str, roots: Sequence[Path], results: Sequence[FileResult]
 ) -> list[Document]:
     seen = {result.source for result in results}
-    unpacked = {result.source for result in results if result.status not in ("failed", "skipped")}
+    # An archive of which something was left out may hold more than was seen: a limit may have been reached.
+    left_out = [result.source for result in results if result.status in ("failed", "skipped")]
+    partly = {source[:at] for source in left_out for at, character in enumerate(source) if character == "/"}
+    unpacked = seen - partly - set(left_out)
     return gone(_documents(store, collection), roots, seen=seen, unpacked=unpacked)
 
 

@@ -54,7 +54,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
     """
     async with AsyncExitStack() as stack:
         owner = stack.enter_context(claim(settings.data_dir, doing))
-        embedder = SentenceEmbedder(settings.embedder, settings.data_dir / "cache" / "models")
+        embedder = embedder_of(settings)
         vectors = settings.data_dir / "cache" / "embeddings.sqlite3"
         cached = CachedEmbedder(embedder, vectors, identity=embedder.identity)
         stack.callback(cached.close)
@@ -69,6 +69,10 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         yield Engine(
             Rag(store, cached, tokens, generator, limits(settings)), owner, server, preload=embedder.load
         )
+
+
+def embedder_of(settings: Settings) -> SentenceEmbedder:
+    return SentenceEmbedder(settings.embedder, settings.data_dir / "cache" / "models")
 
 
 def open_store(settings: Settings, embedder: SentenceEmbedder) -> Store:

@@ -462,7 +462,7 @@ def test_doctor_says_how_to_mend_each_failure(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(
-        api.doctor, "SentenceEmbedder", broken(e.ModelNotInstalled("No [model].", "Run: make setup"))
+        api.doctor, "embedder_of", broken(e.ModelNotInstalled("No [model].", "Run: make setup"))
     )
     monkeypatch.setattr(api.doctor, "PACKAGES", ("no-such-package-of-ours",))
     monkeypatch.setattr(api.doctor, "FREE_GIB", 10**9)

@@ -25,6 +25,7 @@ from ingest.failures import Failures
 from ingest.parse import parse
 from ingest.parsed import Parsed
 from ingest.pipeline import Event, Ingestion, check_there, stepwise
+from ingest.prune import pruned
 from ingest.report import FileResult, Found, Progress, Report
 from rag import errors as e
 from rag.store.edge import EdgeStore
@@ -866,3 +867,40 @@ def test_all_drops_the_collection_even_of_another_embedder(full: House, tmp_path
 
 def test_check_there_takes_what_is_there(tmp_path: Path) -> None:
     check_there([tmp_path, Path()])
+
+
+def pruned_run(house: House) -> Report:
+    events = pruned(house.ingestion().run([house.files]), house.store, house.collection, [house.files])
+    *_, report = events
+    assert isinstance(report, Report)
+    return report
+
+
+def test_what_is_no_longer_in_an_archive_goes_unless_something_in_it_was_left_out(house: House) -> None:
+    def archived(**files: str) -> None:
+        with zipfile.ZipFile(house.files / "a.zip", "w") as archive:
+            for name, text in files.items():
+                archive.writestr(name.replace("_", "."), text)
+
+    archived(one_txt="One.", two_txt="Two.")
+    house.run()
+    archived(one_txt="One.", three_xyz="\0\0")
+    kept = pruned_run(house)
+    assert kept.count("removed") == 0
+    archived(one_txt="One.")
+    assert {result.name for result in pruned_run(house).files if result.status == "removed"} == {
+        "a.zip/two.txt"
+    }
+    assert [document.name for document in house.documents()] == ["a.zip/one.txt"]
+
+
+def test_a_photograph_without_words_is_no_failure_of_a_folder(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wordless(*_: object) -> Parsed:
+        raise e.SourceEmpty("no text", "")
+
+    monkeypatch.setattr(workers, "parse", wordless)
+    picture = house.write("a.png", b"\x89PNG")
+    assert statuses(house.run()) == {"files/a.png": "skipped"}
+    assert statuses(house.run(picture)) == {"a.png": "failed"}
