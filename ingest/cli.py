@@ -262,7 +262,7 @@ def _print_report(report: Report) -> None:
     told += [f"{recognized:,} of them by recognition" if recognized else ""]
     told += [
         f"{empty:,} without text" if empty else "",
-        f"{report.containers:,} archives" if report.containers else "",
+        f"{report.containers:,} archives and e-mails" if report.containers else "",
     ]
     told += [f"{report.embedded:,} passages embedded", f"{report.reused:,} known" if report.reused else ""]
     told += [f"{sum(result.tokens for result in written):,} tokens written"]
