@@ -7,27 +7,18 @@ damaged is made anew.
 from __future__ import annotations
 
 import json
-import logging
-import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ingest.disposable import disposable
 from ingest.report import FileResult
-from rag.errors import StoreUnavailable
 
-log = logging.getLogger(__name__)
-
-_TABLE = """
-CREATE TABLE IF NOT EXISTS failures (
-    collection TEXT NOT NULL,
-    source TEXT NOT NULL,
-    revision TEXT NOT NULL,
-    result TEXT NOT NULL,
-    PRIMARY KEY (collection, source)
-) WITHOUT ROWID
-"""
+_COLUMNS = (
+    "collection TEXT NOT NULL, source TEXT NOT NULL, revision TEXT NOT NULL, result TEXT NOT NULL, "
+    "PRIMARY KEY (collection, source)"
+)
 
 
 class Failures:
@@ -36,15 +27,7 @@ class Failures:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._database = _opened(path)
-        except sqlite3.OperationalError as error:  # no permission, a full disk: not the file's own fault
-            raise StoreUnavailable(f"{path} cannot be opened: {error}.", "Check the data folder.") from error
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged (%s) and is made anew", path, error)
-            path.unlink()
-            self._database = _opened(path)
+        self._database = disposable(path, "failures", _COLUMNS)
 
     def known(self, collection: str, source: str, revision: str) -> FileResult | None:
         """How this very revision failed before."""
@@ -75,15 +58,3 @@ class Failures:
     def close(self) -> None:
         with self._lock:
             self._database.close()
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute(_TABLE)
-        database.execute("SELECT * FROM failures LIMIT 1").fetchone()
-    except sqlite3.DatabaseError:
-        database.close()
-        raise
-    return database
