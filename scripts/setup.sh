@@ -19,7 +19,7 @@ unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 readonly model=.models/SmolLM2-135M-Instruct
 readonly log=.models/setup.log
 # Goes into the stamps; raise it when what is built changes but no lock does.
-readonly recipe=2
+readonly recipe=3
 python=${PYTHON:-python3}
 dev=0
 [ "${1:-}" = --dev ] && dev=1
@@ -141,7 +141,8 @@ set_up() {
   else
     build .venv locks/app.lock
     pip_into .venv 1 --no-deps --no-build-isolation --editable .
-    finish .venv locks/app.lock "torch, sentence_transformers, qdrant_edge, openbook"
+    finish .venv locks/app.lock \
+      "torch, sentence_transformers, openvino, qdrant_client, qdrant_edge, openbook.cli, api.serve, ingest.workers"
   fi
   say "[3/$steps] The test tools"
   if [ "$dev" = 0 ]; then
@@ -150,7 +151,7 @@ set_up() {
     say "      are there"
   else
     build .venv locks/dev.lock
-    finish .venv locks/dev.lock "pytest, mypy, hypothesis"
+    finish .venv locks/dev.lock "mypy, hypothesis.strategies, pytest_asyncio.plugin, xdist.plugin"
   fi
   needs_vllm || return 0
   say "[4/$steps] The model server's environment, .venv-vllm"

@@ -37,6 +37,11 @@ async def service(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.job_routes.FOLLOW_S", 0.02)
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     store = fake_store(tmp_path)
