@@ -19,6 +19,8 @@ from api.app import create_app
 from fake_engine import TOKEN, engine_over, fake_store
 from rag.compose import Engine
 
+pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
+
 OWNER = {"Authorization": f"Bearer {TOKEN}"}
 
 

@@ -46,7 +46,11 @@ class Opener:
         return ServerStore(self._client, embedder=embedder, dimension=dimension)
 
 
-@pytest.fixture(params=["edge", "memory", *(["server"] if SERVER else [])])
+# The client's own engine takes seconds, and so does a server: not for the unit lane.
+SLOW = [pytest.param(kind, marks=pytest.mark.process) for kind in ("memory", *(["server"] if SERVER else []))]
+
+
+@pytest.fixture(params=["edge", *SLOW])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     with warnings.catch_warnings():
         # qdrant-client's in-memory mode says that payload indexes do nothing there.
@@ -272,6 +276,8 @@ def test_interrupted_making_of_an_edge_collection_leaves_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 def test_interrupted_making_of_a_server_collection_leaves_nothing_that_is_seen() -> None:
     from qdrant_client import QdrantClient
 
