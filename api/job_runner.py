@@ -69,7 +69,7 @@ class JobRunner:
         log.info("job %s: %s %s", job.id, ended.state, ended.error or ended.counts)
 
     def _goes_on(self, id_: str, event: Event) -> bool:
-        """Notes the event; False where the job has been cancelled."""
+        """Notes the event; False where the job has been cancelled, be it asked for again by now."""
         if isinstance(event, Found):
             self.jobs.found(id_, event.files, event.bytes)
         elif isinstance(event, FileResult):
@@ -77,4 +77,4 @@ class JobRunner:
         elif isinstance(event, Progress) and time.monotonic() - self._noted >= PROGRESS_S:
             self._noted = time.monotonic()
             self.jobs.progress(id_, event)
-        return not self.jobs.get(id_).has_ended
+        return self.jobs.is_running(id_)

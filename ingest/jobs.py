@@ -161,15 +161,24 @@ class Jobs:
                 **_NOTHING_DONE,
             )
 
+    # What comes of a run counts while its job is running: one that was cancelled meanwhile, and perhaps asked
+    # for again, has nothing to do with it.
+
     def found(self, id_: str, files: int, bytes_: int) -> None:
-        self._change(id_, files=files, bytes=bytes_)
+        with self._lock:
+            if self.is_running(id_):
+                self._change(id_, files=files, bytes=bytes_)
 
     def progress(self, id_: str, progress: Progress) -> None:
-        self._change(id_, now=f"{progress.stage} {progress.name}", bytes_done=progress.bytes_done)
+        with self._lock:
+            if self.is_running(id_):
+                self._change(id_, now=f"{progress.stage} {progress.name}", bytes_done=progress.bytes_done)
 
     def result(self, id_: str, result: FileResult) -> None:
         with self._writing() as database:
             job = self.get(id_)
+            if job.state != "running":
+                return
             counts = job.counts | {result.status: job.counts.get(result.status, 0) + 1}
             self._change(id_, counts=counts, files_done=job.files_done + 1)
             database.execute(
@@ -177,15 +186,18 @@ class Jobs:
             )
 
     def end(self, id_: str, error: RagError | None = None) -> Job:
-        """Done, or failed as a whole. A job that was cancelled meanwhile stays cancelled."""
+        """Done, or failed as a whole. A job that was cancelled meanwhile stays so, or queued again."""
         with self._lock:
-            if self.get(id_).has_ended:
-                return self.get(id_)
+            if (job := self.get(id_)).state != "running":
+                return job
             if error:
                 return self._change(
                     id_, state="failed", ended_at=_now(), now="", error=error.message, hint=error.hint
                 )
             return self._change(id_, state="done", ended_at=_now(), now="")
+
+    def is_running(self, id_: str) -> bool:
+        return self.get(id_).state == "running"
 
     def put_back(self, id_: str) -> None:
         """The process ends in order: the next one goes on, and this attempt does not count."""
