@@ -1,0 +1,43 @@
+"""Which documents and headings a Filter admits. Pure."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from urllib.parse import unquote, urlsplit
+
+from rag.types import Document, Filter
+
+
+def admits(among: Filter, document: Document) -> bool:
+    """Whether all that is said about documents holds of this one."""
+    path = unquote(urlsplit(document.source).path)
+    day = document.modified_at[:10]
+    return (
+        (not among.paths or any(_path_matches(glob, path) for glob in among.paths))
+        and (not among.types or any(_is_of(kind, path, document.media_type) for kind in among.types))
+        and (not among.since or day >= among.since)
+        and (not among.until or ("" < day <= among.until))
+        and all(_holds(document, name, value) for name, value in among.fields.items())
+    )
+
+
+def names(among: Filter, heading: str) -> bool:
+    """Whether one of the heading globs matches."""
+    return any(fnmatchcase(heading.casefold(), glob.casefold()) for glob in among.headings)
+
+
+def _path_matches(glob: str, path: str) -> bool:
+    glob, path = glob.casefold(), path.casefold()
+    return fnmatchcase(path, glob) or fnmatchcase(path, f"*/{glob}")
+
+
+def _is_of(kind: str, path: str, media_type: str) -> bool:
+    if "/" in kind:
+        return fnmatchcase(media_type.casefold(), kind.casefold())
+    return path.casefold().endswith("." + kind.casefold().removeprefix("."))
+
+
+def _holds(document: Document, name: str, value: str) -> bool:
+    held = document.fields.get(name, "")
+    values = [held] if isinstance(held, str) else held
+    return any(each.casefold() == value.casefold() for each in values)

@@ -1,0 +1,47 @@
+"""Several collections as one to read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from rag.ports import Index, Vectors
+from rag.types import Candidate, Document, Filter, Passage
+
+T = TypeVar("T")
+
+
+class Several:
+    """The reading half of rag.ports.Index over several of them, whose documents have ids that differ."""
+
+    def __init__(self, indexes: Sequence[Index]) -> None:
+        self._indexes = indexes
+
+    def candidates(
+        self,
+        text: str,
+        vector: Vectors,
+        limit: int,
+        among: Filter | None = None,
+        within: Sequence[str] | None = None,
+    ) -> list[Candidate]:
+        return self._all(lambda index: index.candidates(text, vector, limit, among, within))
+
+    def named(self, names: Sequence[str]) -> list[Document]:
+        return self._all(lambda index: index.named(names))
+
+    def read(self, document_id: str, ordinals: tuple[int, int] | None = None) -> list[Passage]:
+        return self._all(lambda index: index.read(document_id, ordinals))
+
+    def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
+        return self._all(lambda index: index.documents(ids))
+
+    def size(self) -> tuple[int, int]:
+        sizes = np.array([index.size() for index in self._indexes])
+        documents, passages = sizes.sum(axis=0).tolist()
+        return documents, passages
+
+    def _all(self, of: Callable[[Index], Iterable[T]]) -> list[T]:
+        return [each for index in self._indexes for each in of(index)]
