@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.types import Document, Hit, Passage, Usage
+from rag.types import Candidate, Document, Filter, Passage, Usage
 
 Vectors = NDArray[np.float32]
 
@@ -52,8 +52,21 @@ class TokenCounter(Protocol):
 class Index(Protocol):
     """One collection. A document is visible whole or not at all, at every moment. Safe to use from threads."""
 
-    def search(self, text: str, vector: Vectors, limit: int) -> list[Hit]:
-        """Dense and BM25 candidates, fused by reciprocal rank, best first."""
+    def candidates(
+        self,
+        text: str,
+        vector: Vectors,
+        limit: int,
+        among: Filter | None = None,
+        within: Sequence[str] | None = None,
+    ) -> list[Candidate]:
+        """The best ``limit`` passages by cosine and the best ``limit`` by BM25, each with both scores, by source
+        and ordinal: of all, of what a filter admits, or of some documents by id (then what the filter says of
+        documents has been looked at already)."""
+        ...
+
+    def named(self, names: Sequence[str]) -> list[Document]:
+        """Documents that are called so, as rag.links.names has it."""
         ...
 
     def read(self, document_id: str, ordinals: tuple[int, int] | None = None) -> list[Passage]:

@@ -7,6 +7,7 @@ Tokens are those of the served model's tokenizer. Times are in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -56,7 +57,8 @@ class Document:
     """One source. ``id`` hashes (collection, source URI); ``revision`` hashes all that its passages depend on.
 
     ``tokenizer`` names whose tokens are counted. Of ``pages``, ``ocr_pages`` were read from their image and
-    ``empty_pages`` gave no text.
+    ``empty_pages`` gave no text. ``modified_at`` is when the file was last changed (ISO 8601, UTC), ``language`` what
+    its text is written in (ISO 639-1; empty where that is not sure), ``fields`` its front matter.
     """
 
     id: str
@@ -74,6 +76,9 @@ class Document:
     empty_pages: int = 0
     tokenizer: str = ""
     ingested_at: str = ""
+    modified_at: str = ""
+    language: str = ""
+    fields: Mapping[str, str | list[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -120,12 +125,53 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Which documents, and which passages of them, a question is about; each condition that is given must hold.
+
+    ``paths`` and ``headings`` are globs in which ``*`` also matches ``/``, compared without case: one of them must
+    match the document's path (or its end, from a ``/`` on), or a heading on the passage's path. ``types`` are
+    endings (``pdf``) or media types (``text/html``, ``image/*``). ``since`` and ``until`` are days, ISO 8601, of the
+    file's last change. ``fields`` are those of the front matter, one value or of a list one.
+    """
+
+    paths: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
+    headings: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.of_documents or self.headings)
+
+    @property
+    def of_documents(self) -> bool:
+        """Whether it says something about documents."""
+        return bool(self.paths or self.types or self.since or self.until or self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that the index found, with both its scores: the cosine of the vectors, and BM25 (0 where it holds
+    no word of the question)."""
+
+    document: Document
+    passage: Passage
+    cosine: float
+    bm25: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found for a question; ``score`` is the fused score, comparable within one search only."""
+    """A passage found for a question; ``score`` is the fused score, comparable within one search only. ``via`` is
+    the title by which a better hit named its document, where that is why it stands here."""
 
     document: Document
     passage: Passage
     score: float
+    cosine: float = 0.0
+    bm25: float = 0.0
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-from qdrant_edge import Bm25
 
+from rag import filters, language
+from rag.indexed import parted, sparse_text
 from rag.ports import Vectors
 from rag.store.points import (
+    Payload,
     Point,
     Points,
     Sparse,
@@ -27,13 +30,12 @@ from rag.store.points import (
     to_document,
     to_passage,
 )
-from rag.text import indexed_text
-from rag.types import Document, Hit, Passage
+from rag.types import Candidate, Document, Filter, Passage
 
 log = logging.getLogger(__name__)
 
 BATCH = 256  # points per update: bounds the memory and the size of a request
-MIN_CANDIDATES = 50  # of each kind before they are fused: what both kinds find is to be seen by both
+_LIVE = Where({"kind": "passage", "state": "live"})
 
 
 class Collection:
@@ -42,24 +44,58 @@ class Collection:
     def __init__(self, name: str, points: Points, *, exclusive: bool) -> None:
         self.name = name
         self._points = points
-        # Ships with Qdrant Edge, works offline; its token ids are those of the server's BM25 inference.
-        self._bm25 = Bm25()
         if exclusive:
             self._repair()
 
-    def search(self, text: str, vector: Vectors, limit: int) -> list[Hit]:
-        live = Where({"kind": "passage", "state": "live"})
-        candidates = max(limit, MIN_CANDIDATES)
-        found = self._points.query(vector.tolist(), self._sparse(text, query=True), live, candidates)
-        pairs = [(to_passage(payload), score) for payload, score in found]
-        records = {d.id: d for d in self.documents(sorted({p.document_id for p, _ in pairs}))}
-        hits = [
-            Hit(records[passage.document_id], passage, score)
-            for passage, score in pairs
+    def candidates(
+        self,
+        text: str,
+        vector: Vectors,
+        limit: int,
+        among: Filter | None = None,
+        within: Sequence[str] | None = None,
+    ) -> list[Candidate]:
+        where = self._where(among) if among else _LIVE
+        if where and within is not None:
+            where = replace(where, one_of={**where.one_of, "document_id": within}) if within else None
+        dense, sparse = vector.tolist(), self._words(text)
+        near = self._points.nearest(dense, where, limit) if where else []
+        worded = self._points.nearest(sparse, where, limit) if where and sparse.indices else []
+        payloads = {id_: payload for id_, payload, _ in (*near, *worded)}
+        # What one of the two found is scored by the other too: to be absent from a list is no score.
+        cosines = self._scored(near, dense, payloads)
+        weights = self._scored(worded, sparse, payloads)
+        passages = {id_: to_passage(payload) for id_, payload in payloads.items()}
+        records = {d.id: d for d in self.documents(sorted({p.document_id for p in passages.values()}))}
+        found = [
+            Candidate(records[passage.document_id], passage, cosines[id_], weights.get(id_, 0.0))
+            for id_, passage in passages.items()
             if passage.document_id in records and passage.revision == records[passage.document_id].revision
         ]
-        # Equal scores come in the engine's internal order; a fixed one keeps answers reproducible.
-        return sorted(hits, key=lambda hit: (-hit.score, hit.document.source, hit.passage.ordinal))[:limit]
+        return sorted(found, key=lambda each: (each.document.source, each.passage.ordinal))
+
+    def _scored(
+        self,
+        found: Sequence[tuple[str, Payload, float]],
+        query: list[float] | Sparse,
+        payloads: Mapping[str, Payload],
+    ) -> dict[str, float]:
+        scores = {id_: score for id_, _, score in found}
+        rest = [id_ for id_ in payloads if id_ not in scores]
+        if rest and not (isinstance(query, Sparse) and not query.indices):
+            scores |= {id_: s for id_, _, s in self._points.nearest(query, Where(ids=rest), len(rest))}
+        return scores
+
+    def _where(self, among: Filter) -> Where | None:
+        """None where nothing can match. Globs are compared here, with the catalog and with the headings that there
+        are, so that the engine can look up exact values."""
+        one_of: dict[str, Sequence[str]] = {}
+        if among.of_documents:
+            one_of["document_id"] = [d.id for d in self.documents() if filters.admits(among, d)]
+        if among.headings:
+            headings = self._points.values("section", _LIVE)
+            one_of["section"] = [heading for heading in headings if filters.names(among, heading)]
+        return replace(_LIVE, one_of=one_of) if all(one_of.values()) else None
 
     def read(self, document_id: str, ordinals: tuple[int, int] | None = None) -> list[Passage]:
         records = self.documents([document_id])
@@ -74,6 +110,10 @@ class Collection:
         for at in range(0, len(passages), BATCH):
             found |= self._points.dense([passage.id for passage in passages[at : at + BATCH]])
         return np.asarray([found[passage.id] for passage in passages], dtype=np.float32)
+
+    def named(self, names: Sequence[str]) -> list[Document]:
+        found = self._points.scroll(Where({"kind": "document"}, one_of={"names": names})) if names else []
+        return sorted((to_document(p) for p in found if p["revision"]), key=lambda document: document.source)
 
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         payloads = self._points.scroll(Where({"kind": "document"})) if ids is None else self._points.get(ids)
@@ -100,7 +140,7 @@ class Collection:
                         passage.id,
                         passage_payload(passage, live=False),
                         vector.tolist(),
-                        self._sparse(indexed_text(document, passage), query=False),
+                        _sparse(document, passage),
                     )
                     for passage, vector in zip(
                         passages[at : at + BATCH], vectors[at : at + BATCH], strict=True
@@ -139,6 +179,15 @@ class Collection:
         self._points.upsert([Point(document.id, document_payload(document, dirty=dirty))])
         self._points.flush()
 
-    def _sparse(self, text: str, *, query: bool) -> Sparse:
-        vector = self._bm25.embed_query(text) if query else self._bm25.embed_document(text)
-        return Sparse(vector.indices, vector.values)
+    def _words(self, question: str) -> Sparse:
+        """By the stems of each language that documents here are in: a question is too short to tell its own."""
+        weights: dict[int, float] = {}
+        for each in language.known(self._points.values("language", Where({"kind": "document"}))):
+            vector = language.weights(each).embed_query(parted(question))
+            weights |= dict(zip(vector.indices, vector.values, strict=True))
+        return Sparse(list(weights), list(weights.values()))
+
+
+def _sparse(document: Document, passage: Passage) -> Sparse:
+    vector = language.weights(document.language).embed_document(sparse_text(document, passage))
+    return Sparse(vector.indices, vector.values)

@@ -24,7 +24,6 @@ from rag.store.points import (
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
     META_ID,
-    RRF_K,
     SPARSE,
     Payload,
     Point,
@@ -36,6 +35,7 @@ from rag.store.points import (
 )
 
 _PAGE = 1000  # points per scroll request
+_VALUES = 1_000_000  # different values of a field that are told at most
 _NEXT = ".next-"  # before the name of a collection: a folder that is about to take its place
 
 
@@ -95,6 +95,7 @@ class EdgeStore:
     def _load(self, collection: str, path: Path) -> _Opened:
         with _mapped(f"Collection {collection!r} in {path} cannot be opened"):
             shard = qe.EdgeShard.load(str(path))
+            _index_fields(shard)  # a collection from before may lack one; those that are there cost nothing
             points = EdgePoints(shard)
             (meta,) = points.get([META_ID])
         return _Opened(shard, meta, Collection(collection, points, exclusive=True))
@@ -142,10 +143,7 @@ class EdgeStore:
         )
         with _mapped(f"Collection folder {path} cannot be made"):
             shard = qe.EdgeShard.create(str(aside), config)
-            for name in KEYWORD_FIELDS:
-                shard.update(qe.UpdateOperation.create_field_index(name, qe.PayloadSchemaType.Keyword))
-            for name in INTEGER_FIELDS:
-                shard.update(qe.UpdateOperation.create_field_index(name, qe.PayloadSchemaType.Integer))
+            _index_fields(shard)
             points = EdgePoints(shard)
             points.upsert([Point(META_ID, self._fingerprint)])
             points.flush()
@@ -195,23 +193,37 @@ class EdgePoints:
         with _mapped("Reading the index failed"):
             return self._shard.count(qe.CountRequest(filter=_filter(where), exact=True))
 
-    def query(
-        self, dense: list[float], sparse: Sparse, where: Where, candidates: int
-    ) -> list[tuple[Payload, float]]:
-        queries = [qe.Query.Nearest(dense, DENSE)]
-        if sparse.indices:
-            queries.append(qe.Query.Nearest(qe.SparseVector(sparse.indices, sparse.values), SPARSE))
-        prefetches = [qe.Prefetch(limit=candidates, query=query, filter=_filter(where)) for query in queries]
-        fusion = cast(qe.Fusion, qe.Fusion.Rrf(RRF_K))  # the stub file declares Rrf as a class of its own
+    def nearest(
+        self, query: list[float] | Sparse, where: Where, limit: int
+    ) -> list[tuple[str, Payload, float]]:
+        if isinstance(query, Sparse):
+            vector, using = qe.SparseVector(query.indices, query.values), SPARSE
+        else:
+            vector, using = query, DENSE
         request = qe.QueryRequest(
-            limit=2 * candidates, prefetches=prefetches, query=fusion, with_payload=True
+            limit=limit, query=qe.Query.Nearest(vector, using), filter=_filter(where), with_payload=True
         )
         with _mapped("Searching the index failed"):
-            return [(cast(Payload, point.payload), point.score) for point in self._shard.query(request)]
+            found = self._shard.query(request)
+        return [(str(point.id), cast(Payload, point.payload), point.score) for point in found]
+
+    def values(self, field: str, where: Where) -> list[str]:
+        with _mapped("Reading the index failed"):
+            found = self._shard.facet(
+                qe.FacetRequest(field, limit=_VALUES, exact=True, filter=_filter(where))
+            )
+        return [str(hit.value) for hit in found.hits]
 
     def flush(self) -> None:
         with _mapped("Writing the index to disk failed"):
             self._shard.flush()
+
+
+def _index_fields(shard: qe.EdgeShard) -> None:
+    for name in KEYWORD_FIELDS:
+        shard.update(qe.UpdateOperation.create_field_index(name, qe.PayloadSchemaType.Keyword))
+    for name in INTEGER_FIELDS:
+        shard.update(qe.UpdateOperation.create_field_index(name, qe.PayloadSchemaType.Integer))
 
 
 def _point(point: Point) -> qe.Point:
@@ -228,6 +240,9 @@ def _filter(where: Where) -> qe.Filter:
     if where.ordinals:
         first, last = where.ordinals
         must.append(qe.FieldCondition("ordinal", range=qe.RangeFloat(gte=first, lte=last)))
+    must += [qe.FieldCondition(key, match=qe.MatchAny(list(values))) for key, values in where.one_of.items()]
+    if where.ids is not None:
+        must.append(qe.HasIdCondition(set(where.ids)))
     return qe.Filter(must=must, must_not=_equal(where.must_not))
 
 

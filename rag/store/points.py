@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rag import links
 from rag.errors import BadName, FingerprintMismatch
 from rag.types import Document, Passage
 
 DENSE, SPARSE = "dense", "bm25"
-RRF_K = 60  # Cormack, Clarke and Büttcher, SIGIR 2009: reciprocal rank fusion, k = 60
-KEYWORD_FIELDS = ("kind", "state", "document_id", "revision")
+KEYWORD_FIELDS = ("kind", "state", "document_id", "revision", "section", "language", "names")
 INTEGER_FIELDS = ("ordinal",)
 META_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "openbook:meta"))
 FORMAT = 1  # of the payload; raised when older collections can no longer be read
@@ -43,11 +43,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Payload fields that must equal, and must not equal, a value; and the first and last ordinal."""
+    """Payload fields that must equal, and must not equal, a value, or must equal one of several; the first and last
+    ordinal; and the points themselves, by id."""
 
     must: Mapping[str, str] = field(default_factory=dict)
     must_not: Mapping[str, str] = field(default_factory=dict)
     ordinals: tuple[int, int] | None = None
+    one_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ids: Sequence[str] | None = None
 
 
 class Points(Protocol):
@@ -61,14 +64,15 @@ class Points(Protocol):
     def scroll(self, where: Where) -> Iterator[Payload]: ...
     def count(self, where: Where) -> int: ...
 
-    def query(
-        self, dense: list[float], sparse: Sparse, where: Where, candidates: int
-    ) -> list[tuple[Payload, float]]:
-        """The best dense and the best sparse ``candidates``, fused by reciprocal rank in the engine, best first.
+    def nearest(
+        self, query: list[float] | Sparse, where: Where, limit: int
+    ) -> list[tuple[str, Payload, float]]:
+        """Id, payload and score of the points that are nearest to a dense vector by cosine, or to a sparse one by
+        BM25, best first; of the latter those alone that have a word of it."""
+        ...
 
-        All of them, so up to twice ``candidates``: the engine orders equal scores at random, and a cut between
-        those would give another result each time.
-        """
+    def values(self, field: str, where: Where) -> list[str]:
+        """The different values of a payload field."""
         ...
 
     def flush(self) -> None:
@@ -104,11 +108,12 @@ def _describe(fingerprint: Payload) -> str:
 def document_payload(document: Document, *, dirty: bool) -> Payload:
     payload = dataclasses.asdict(document)
     payload["document_id"] = payload.pop("id")
+    payload["names"] = links.names(document)
     return {"kind": "document", "state": "dirty" if dirty else "clean", **payload}
 
 
 def to_document(payload: Payload) -> Document:
-    fields = {k: v for k, v in payload.items() if k not in ("kind", "state", "document_id")}
+    fields = {k: v for k, v in payload.items() if k not in ("kind", "state", "document_id", "names")}
     return Document(id=payload["document_id"], **fields)
 
 

@@ -20,7 +20,6 @@ from rag.store.points import (
     INTEGER_FIELDS,
     KEYWORD_FIELDS,
     META_ID,
-    RRF_K,
     SPARSE,
     Payload,
     Point,
@@ -33,6 +32,7 @@ from rag.store.points import (
 
 PREFIX = "openbook_"  # a server may hold other people's collections
 _PAGE = 1000
+_VALUES = 1_000_000  # different values of a field that are told at most
 
 
 @contextmanager
@@ -57,6 +57,7 @@ class ServerStore:
         self._dimension = dimension
         self._fingerprint = fingerprint_payload(embedder, dimension)
         self._lock = threading.Lock()
+        self._indexed: set[str] = set()
 
     def names(self) -> list[str]:
         return sorted(self._aliases())
@@ -68,6 +69,9 @@ class ServerStore:
                 if not create:
                     raise CollectionNotFound.of(collection, sorted(there))
                 self._create(alias)
+            elif collection not in self._indexed:  # one from before may lack a field's index
+                ServerPoints(self._client, there[collection]).index_fields()
+            self._indexed.add(collection)
             points = ServerPoints(self._client, alias)
             if not any_embedder:
                 check_fingerprint(collection, points.get([META_ID])[0], self._fingerprint)
@@ -115,10 +119,7 @@ class ServerStore:
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
         )
         points = ServerPoints(self._client, name)
-        for field in KEYWORD_FIELDS:
-            points.index(field, models.PayloadSchemaType.KEYWORD)
-        for field in INTEGER_FIELDS:
-            points.index(field, models.PayloadSchemaType.INTEGER)
+        points.index_fields()
         points.upsert([Point(META_ID, self._fingerprint)])
         self._client.update_collection_aliases([_named(alias.removeprefix(PREFIX), name)])
 
@@ -129,8 +130,12 @@ class ServerPoints:
     def __init__(self, client: QdrantClient, name: str) -> None:
         self._client, self._name = client, name
 
-    def index(self, field: str, kind: models.PayloadSchemaType) -> None:
-        self._client.create_payload_index(self._name, field, kind, wait=True)
+    def index_fields(self) -> None:
+        """Those that are there already cost nothing."""
+        for field in KEYWORD_FIELDS:
+            self._client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
+        for field in INTEGER_FIELDS:
+            self._client.create_payload_index(self._name, field, models.PayloadSchemaType.INTEGER, wait=True)
 
     def upsert(self, points: Sequence[Point]) -> None:
         with _mapped():
@@ -171,21 +176,25 @@ class ServerPoints:
         with _mapped():
             return self._client.count(self._name, count_filter=_filter(where), exact=True).count
 
-    def query(
-        self, dense: list[float], sparse: Sparse, where: Where, candidates: int
-    ) -> list[tuple[Payload, float]]:
-        prefetch = [models.Prefetch(query=dense, using=DENSE, filter=_filter(where), limit=candidates)]
-        if sparse.indices:
-            vector = models.SparseVector(indices=sparse.indices, values=sparse.values)
-            prefetch.append(
-                models.Prefetch(query=vector, using=SPARSE, filter=_filter(where), limit=candidates)
-            )
-        fusion = models.RrfQuery(rrf=models.Rrf(k=RRF_K))
+    def nearest(
+        self, query: list[float] | Sparse, where: Where, limit: int
+    ) -> list[tuple[str, Payload, float]]:
+        vector: Any = query
+        if isinstance(query, Sparse):
+            vector = models.SparseVector(indices=query.indices, values=query.values)
+        using = SPARSE if isinstance(query, Sparse) else DENSE
         with _mapped():
             found = self._client.query_points(
-                self._name, query=fusion, prefetch=prefetch, limit=2 * candidates
+                self._name, query=vector, using=using, query_filter=_filter(where), limit=limit
             )
-        return [(cast(Payload, point.payload), point.score) for point in found.points]
+        return [(str(point.id), cast(Payload, point.payload), point.score) for point in found.points]
+
+    def values(self, field: str, where: Where) -> list[str]:
+        with _mapped():
+            found = self._client.facet(
+                self._name, field, facet_filter=_filter(where), limit=_VALUES, exact=True
+            )
+        return [str(hit.value) for hit in found.hits]
 
     def flush(self) -> None:
         """The server logs an update before it acknowledges it."""
@@ -210,10 +219,16 @@ def _point(point: Point) -> models.PointStruct:
 
 
 def _filter(where: Where) -> models.Filter:
-    must = _equal(where.must)
+    must: list[Any] = _equal(where.must)
     if where.ordinals:
         first, last = where.ordinals
         must.append(models.FieldCondition(key="ordinal", range=models.Range(gte=first, lte=last)))
+    must += [
+        models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
+        for key, values in where.one_of.items()
+    ]
+    if where.ids is not None:
+        must.append(models.HasIdCondition(has_id=list(where.ids)))
     return models.Filter(must=must, must_not=_equal(where.must_not))
 
 
