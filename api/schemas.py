@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ingest.catalog import Size
+from ingest.jobs import Pending
 from rag.types import Hit
 
 
@@ -85,7 +86,7 @@ class Readiness(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``url`` is None where no service runs."""
+    """``url`` is None where no service runs, ``jobs`` those that run or wait for one."""
 
     version: str
     pid: int
@@ -94,6 +95,7 @@ class Status:
     model: str
     embedder: str
     collections: dict[str, Size]
+    jobs: tuple[Pending, ...] = ()
 
 
 class FieldProblem(BaseModel):

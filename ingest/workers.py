@@ -5,27 +5,25 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import logging
-import multiprocessing
-import multiprocessing.forkserver
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ingest import worker_start
 from ingest.containers import unpack as containers
-from ingest.containers.unpack import Inner, Refused
+from ingest.containers.unpack import Budget, Inner, Refused
 from ingest.parse import parse
 from ingest.parsed import Parsed
 from ingest.passages import Tile, tile
@@ -43,8 +41,10 @@ MEMORY_BYTES = 3 * 2**30
 # A worker is replaced after so many files: libraries lose memory.
 TASKS = 200
 _ATTEMPTS = 3  # a file that is with a pool that breaks is tried again: another file may have broken it
-_NICE = 5  # questions to the same machine come first
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+# Libraries keep much of what they took: a worker with less than this part of its memory left is replaced before the
+# next file, and a file for which there is too little is tried again in another.
+_ROOM = 1 / 6
+_FULL, _OUT_OF_MEMORY = 76, 77  # exit codes of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,11 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
+    """``total`` counts the bytes that came out."""
+
     inner: tuple[Inner, ...]
     refused: tuple[Refused, ...]
+    total: int
     seconds: float
 
 
@@ -81,7 +84,9 @@ class Reading(Protocol):
         ...
 
     def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]: ...
-    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]: ...
+    def unpack(
+        self, path: Path, name: str, media_type: str, into: Path, budget: Budget
+    ) -> Future[Unpacked]: ...
     def close(self) -> None:
         """Ends what is still being done."""
         ...
@@ -99,17 +104,17 @@ def read(path: Path, name: str, media_type: str, max_characters: int) -> Read:
     return Read(hashlib.sha256(data).hexdigest(), parsed, tiles, time.perf_counter() - began)
 
 
-def unpack(path: Path, name: str, media_type: str, into: Path) -> Unpacked:
+def unpack(path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Unpacked:
     """Raises SourceError, and whatever a library raises."""
     began = time.perf_counter()
     try:
-        inner, refused = containers.unpack(path, media_type, into, name=name)
+        inner, refused, total = containers.unpack(path, media_type, into, budget, name=name)
     except OSError as error:
         raise SourceError(
             f"{name} cannot be unpacked: {error.strerror}.",
             "Check its permissions, and the space on the disk.",
         ) from error
-    return Unpacked(tuple(inner), tuple(refused), time.perf_counter() - began)
+    return Unpacked(tuple(inner), tuple(refused), total, time.perf_counter() - began)
 
 
 def unreadable(name: str, error: OSError) -> SourceError:
@@ -126,8 +131,8 @@ class InProcess:
     def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]:
         return _done(lambda: _guarded(read, path, name, media_type, max_characters))
 
-    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]:
-        return _done(lambda: _guarded(unpack, path, name, media_type, into))
+    def unpack(self, path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Future[Unpacked]:
+        return _done(lambda: _guarded(unpack, path, name, media_type, into, budget))
 
     def close(self) -> None: ...
 
@@ -135,8 +140,9 @@ class InProcess:
 class Workers:
     """Processes that are started with the first file and replaced now and then. Safe to use from threads.
 
-    ``timeout_s`` for one file; ``memory_bytes`` beyond what a worker has at its start. None of them outlives this
-    process, however it ends.
+    ``timeout_s`` for one file; ``memory_bytes`` beyond what a worker has at its start. Temporary files of theirs lie
+    below ``scratch``, by default where the system has them: a worker that is ended leaves its own. None of them, and
+    nothing that they started, outlives this process, however it ends.
     """
 
     def __init__(
@@ -145,9 +151,10 @@ class Workers:
         *,
         timeout_s: float = TIMEOUT_S,
         memory_bytes: int = MEMORY_BYTES,
+        scratch: Path | None = None,
     ) -> None:
         self.count = count or min(4, _cores())
-        self._timeout_s, self._memory_bytes = timeout_s, memory_bytes
+        self._timeout_s, self._memory_bytes, self._scratch = timeout_s, memory_bytes, scratch
         self._pool: ProcessPool | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -156,8 +163,8 @@ class Workers:
     def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]:
         return self._run(name, read, path, name, media_type, max_characters)
 
-    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]:
-        return self._run(name, unpack, path, name, media_type, into)
+    def unpack(self, path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Future[Unpacked]:
+        return self._run(name, unpack, path, name, media_type, into, budget)
 
     def close(self) -> None:
         with self._lock:
@@ -176,7 +183,10 @@ class Workers:
         def attempt(left: int) -> None:
             def finished(inner: Future[T]) -> None:
                 error = None if inner.cancelled() else inner.exception()
-                if isinstance(error, (BrokenProcessPool, RuntimeError)) and left and not self._closed:
+                ended = getattr(error, "exitcode", None)
+                if ended == _FULL and not self._closed:
+                    attempt(left)
+                elif _may_pass(error, ended) and left and not self._closed:
                     attempt(left - 1)
                 elif inner.cancelled() or error is not None:
                     _fail(outcome, self._told(name, error))
@@ -200,7 +210,8 @@ class Workers:
                 broken, self._pool = self._pool, self._started()
                 if broken is not None:  # not in this thread, which may be one of the pool's own
                     threading.Thread(target=_end, args=(broken,), daemon=True).start()
-            return self._pool.schedule(_guarded, args=(task, *arguments), timeout=self._timeout_s)
+            needed = int(self._memory_bytes * _ROOM)
+            return self._pool.schedule(_in_worker, args=(needed, task, *arguments), timeout=self._timeout_s)
 
     def _started(self) -> ProcessPool:
         from pebble import CONSTS, ProcessPool
@@ -209,11 +220,11 @@ class Workers:
         pool = ProcessPool(
             max_workers=self.count,
             max_tasks=TASKS,
-            initializer=_begin_worker,
-            initargs=(self._memory_bytes,),
-            context=_context(),
+            initializer=worker_start.begin,
+            initargs=(self._memory_bytes, self._scratch),
+            context=worker_start.context(__name__),
         )
-        with _deaf_and_safe():
+        with worker_start.deaf_and_safe():
             pool.schedule(os.getpid)  # starts it, in this thread
         return pool
 
@@ -225,6 +236,8 @@ class Workers:
                 f"{name} was not read within {self._timeout_s:g} seconds, so that was ended.",
                 "Split it, or save it in another format.",
             )
+        if isinstance(error, ProcessExpired) and error.exitcode == _OUT_OF_MEMORY:
+            error = MemoryError()
         if isinstance(error, ProcessExpired):
             return SourceCrash(
                 f"{name} made its parser crash ({_exit(error.exitcode)}).",
@@ -257,6 +270,27 @@ def _done(work: Callable[[], T]) -> Future[T]:
     return future
 
 
+def _may_pass(error: BaseException | None, exit_code: int | None) -> bool:
+    """Whether what went wrong says nothing about the file: others may have broken the pool, or left no memory."""
+    return exit_code == _OUT_OF_MEMORY or isinstance(error, (BrokenProcessPool, RuntimeError))
+
+
+_tasks = count()  # of this worker
+
+
+def _in_worker(needed: int, task: Callable[..., T], path: Path, name: str, *arguments: object) -> T:
+    is_first = next(_tasks) == 0
+    room = worker_start.room()
+    if not is_first and room is not None and room < needed:
+        os._exit(_FULL)
+    try:
+        return _guarded(task, path, name, *arguments)
+    except MemoryError:
+        if is_first:
+            raise
+        os._exit(_OUT_OF_MEMORY)
+
+
 def _guarded(task: Callable[..., T], path: Path, name: str, *arguments: object) -> T:
     """In the worker. What goes back must be an error that can be sent."""
     try:
@@ -269,60 +303,6 @@ def _guarded(task: Callable[..., T], path: Path, name: str, *arguments: object) 
         ) from error
     except Exception as error:  # noqa: BLE001 -- it is handed on
         raise ParserBug(repr(error), traceback.format_exc()) from None
-
-
-def _begin_worker(memory_bytes: int) -> None:
-    """In the worker, first."""
-    if sys.platform == "linux":
-        # Its parent is the server, which ends with this program as long as no worker holds the other end of the
-        # server's pipe, which multiprocessing gives to all of them.
-        server: Any = multiprocessing.forkserver._forkserver
-        if server._forkserver_alive_fd is not None:
-            os.close(server._forkserver_alive_fd)
-            server._forkserver_alive_fd = None
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _limit_memory(memory_bytes)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.nice(_NICE)
-
-
-def _limit_memory(more: int) -> None:
-    """Of data (heap and private mappings), not of address space: libraries reserve much that they never touch."""
-    import resource
-
-    status = Path("/proc/self/status").read_text()
-    now = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = now + more if hard == resource.RLIM_INFINITY else min(now + more, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-def _context() -> Any:
-    """Workers are forked from a server that has the parsers' modules, so starting one takes milliseconds; it is no
-    fork of this process, whose threads and locks a fork would break. It ends when this process does."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", __name__])
-    return context
-
-
-@contextmanager
-def _deaf_and_safe() -> Iterator[None]:
-    """While the server is started: Ctrl-C is for this process alone, and a folder named as one of our packages, where
-    the user stands, must not be taken for it."""
-    from multiprocessing import resource_tracker
-
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    resource_tracker.ensure_running()  # apart, since it lifts the block on its way
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _fail(outcome: Future[Any], error: BaseException) -> None:

@@ -49,8 +49,9 @@ class TokenCounter(Protocol):
     def count(self, texts: Sequence[str]) -> list[int]: ...
 
 
-class Index(Protocol):
-    """One collection. A document is visible whole or not at all, at every moment. Safe to use from threads."""
+class Reader(Protocol):
+    """What can be read, of one collection or of several. A document is visible whole or not at all, at every moment.
+    Safe to use from threads."""
 
     def candidates(
         self,
@@ -74,16 +75,20 @@ class Index(Protocol):
         Empty if there is no such document."""
         ...
 
-    def vectors(self, passages: Sequence[Passage]) -> Vectors:
-        """Of passages as ``read`` gives them, ``(n, dimension)``. Raises KeyError for one that is gone."""
-        ...
-
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         """The catalog, by source; or those of ``ids`` that are visible."""
         ...
 
     def size(self) -> tuple[int, int]:
         """Visible documents and passages."""
+        ...
+
+
+class Index(Reader, Protocol):
+    """One collection."""
+
+    def vectors(self, passages: Sequence[Passage]) -> Vectors:
+        """Of passages as ``read`` gives them, ``(n, dimension)``. Raises KeyError for one that is gone."""
         ...
 
     def put(self, document: Document, passages: Sequence[Passage], vectors: Vectors) -> None:

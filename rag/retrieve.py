@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rag import filters, fuse, links
-from rag.ports import Index, Reranker, Vectors
+from rag.ports import Reader, Reranker, Vectors
 from rag.types import Document, Filter, Hit
 
 # The best hits are read for the names of other documents. How many of them, and what a name is worth, was measured on
@@ -26,7 +26,7 @@ class Search:
     among: Filter | None = None
 
 
-def retrieve(index: Index, search: Search, reranker: Reranker | None = None) -> list[Hit]:
+def retrieve(index: Reader, search: Search, reranker: Reranker | None = None) -> list[Hit]:
     """Best first."""
     hits = fuse.fuse(index.candidates(search.question, search.vector, search.limit, search.among))
     named = index.named(links.mentions(search.question))
@@ -37,7 +37,7 @@ def retrieve(index: Index, search: Search, reranker: Reranker | None = None) -> 
     return hits[: search.limit]
 
 
-def _named_by(index: Index, hits: Sequence[Hit]) -> dict[str, tuple[Document, str]]:
+def _named_by(index: Reader, hits: Sequence[Hit]) -> dict[str, tuple[Document, str]]:
     """By id, the documents that these passages name and the title of the one that does."""
     said = {hit.passage.id: set(links.mentions(hit.passage.text)) for hit in hits}
     found: dict[str, tuple[Document, str]] = {}
@@ -50,7 +50,7 @@ def _named_by(index: Index, hits: Sequence[Hit]) -> dict[str, tuple[Document, st
 
 
 def _forward(
-    index: Index, search: Search, hits: list[Hit], named: Mapping[str, tuple[Document, str]], worth: float
+    index: Reader, search: Search, hits: list[Hit], named: Mapping[str, tuple[Document, str]], worth: float
 ) -> list[Hit]:
     """The hits with the best passages of the named documents raised by ``worth``, found before or not."""
     ids = [id_ for id_, (d, _) in named.items() if not search.among or filters.admits(search.among, d)][:NAMED]

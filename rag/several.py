@@ -7,16 +7,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from rag.ports import Index, Vectors
+from rag.ports import Reader, Vectors
 from rag.types import Candidate, Document, Filter, Passage
 
 T = TypeVar("T")
 
 
 class Several:
-    """The reading half of rag.ports.Index over several of them, whose documents have ids that differ."""
+    """rag.ports.Reader over several of them, whose documents have ids that differ."""
 
-    def __init__(self, indexes: Sequence[Index]) -> None:
+    def __init__(self, indexes: Sequence[Reader]) -> None:
         self._indexes = indexes
 
     def candidates(
@@ -43,5 +43,5 @@ class Several:
         documents, passages = sizes.sum(axis=0).tolist()
         return documents, passages
 
-    def _all(self, of: Callable[[Index], Iterable[T]]) -> list[T]:
+    def _all(self, of: Callable[[Reader], Iterable[T]]) -> list[T]:
         return [each for index in self._indexes for each in of(index)]

@@ -19,7 +19,8 @@ import pytest
 
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
-from ingest import batches, catalog, documents, pipeline, workers
+from ingest import batches, catalog, documents, pipeline, work, workers
+from ingest.containers.unpack import Budget, UnpackLimits
 from ingest.contents import Contents
 from ingest.failures import Failures
 from ingest.parse import parse
@@ -153,6 +154,10 @@ def test_two_collections_know_nothing_of_each_other(house: House) -> None:
     assert house.run().count("unchanged") == 1
 
 
+def sizes(house: House) -> catalog.Size:
+    return catalog.sizes(house.store, house.embedder)[house.collection]
+
+
 @pytest.mark.parametrize(
     ("what", "changed"), [("parser_version", lambda _: "another"), ("TILING_VERSION", "another")]
 )
@@ -161,9 +166,12 @@ def test_another_parser_or_tiling_replaces_what_has_not_changed(
 ) -> None:
     house.write("a.md", "# A\n\nText.\n")
     house.run()
+    assert sizes(house) == catalog.Size(1, 1, outdated=0)
     monkeypatch.setattr(documents, what, changed)
+    assert sizes(house) == catalog.Size(1, 1, outdated=1)
     assert statuses(house.run()) == {"files/a.md": "replaced"}
     assert statuses(house.run()) == {"files/a.md": "unchanged"}
+    assert sizes(house).outdated == 0
     assert house.store.open(house.collection).size() == (1, 1)
 
 
@@ -513,7 +521,7 @@ def test_a_file_that_changes_between_two_looks_is_stored_as_it_was_read(
     house: House, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     path = house.write("a.txt", "Text of a.")
-    hashed = pipeline._hash
+    hashed = work.hash_of
 
     def late(source: Any) -> str:
         found = hashed(source)
@@ -524,7 +532,7 @@ def test_a_file_that_changes_between_two_looks_is_stored_as_it_was_read(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "_hash", late)
+        patch.setattr(pipeline, "hash_of", late)
         report = house.run()
     if when == "vanished":
         assert "cannot be read: No such file" in result(report, "files/a.txt").reason
@@ -551,9 +559,9 @@ def test_an_embedder_that_fails_costs_the_files_of_its_batch(
 # --- archives and e-mails -------------------------------------------------------------------------------------
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    with zipfile.ZipFile(made, "w", compression) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return made.getvalue()
@@ -614,6 +622,38 @@ def test_archives_within_archives_to_a_depth(house: House, tmp_path: Path) -> No
     assert told["files/1.zip/2.zip/3.zip/4.zip"] == "skipped"
     assert "deeper than 3" in result(report, "files/1.zip/2.zip/3.zip/4.zip").reason
     assert report.containers == 3
+
+
+def test_archives_within_archives_share_one_limit_and_end_at_once(house: House) -> None:
+    """Ten in ten in ten, each of which gives within its own limits what all of them together may not."""
+    data = zipped({"zeros.txt": bytes(16 * 2**20 - 1)}, zipfile.ZIP_DEFLATED)
+    for _ in range(2):
+        data = zipped({f"{number}.zip": data for number in range(10)}, zipfile.ZIP_DEFLATED)
+    assert len(data) < 20_000
+    house.write("bomb.zip", data)
+    report = house.run()
+    assert (
+        report.containers <= 4
+    )  # it, the first of the ten, the first of these, and the one that was too much
+    told = [each.reason for each in report.files if "200 times its size" in each.reason]
+    assert len(told) >= 9
+    assert max(len(each.name) for each in report.files) < 100
+
+
+def test_archives_within_archives_share_the_number_of_files(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.opened.Budget", lambda packed: Budget(packed, UnpackLimits(files=25)))
+    inner = zipped({f"{number}.txt": f"Text {number}.".encode() for number in range(9)})
+    house.write("a.zip", zipped({f"{number}.zip": inner for number in range(4)}))
+    report = house.run()
+    assert report.count("added") == 1 + 4 - 1 + 25 - 4
+    assert "at most 25 files" in result(report, "files/a.zip/3.zip").reason
+    mails = b"".join(
+        f"From a@b Thu May  7 10:00:00 2026\nSubject: {n}\n\nText {n}.\n\n".encode() for n in range(30)
+    )
+    house.write("m.mbox", mails)
+    assert sum(each.name.endswith(".eml") and each.status == "added" for each in house.run().files) == 25
 
 
 def test_what_an_archive_held_is_remembered_until_something_changes(
@@ -860,7 +900,9 @@ def test_all_drops_the_collection_even_of_another_embedder(full: House, tmp_path
     store = EdgeStore(tmp_path / "own", embedder=FakeEmbedder.name, dimension=FakeEmbedder.dimension)
     with pytest.raises(e.FingerprintMismatch, match="openbook reindex --collection x"):
         store.open("x")
-    assert "older" in str(catalog.sizes(store)["x"].error)
+    told = str(catalog.sizes(store, FakeEmbedder())["x"].error)
+    assert "older" in told
+    assert "openbook reindex --collection x" in told
     assert catalog.removed(store, "x", [], Path("/"), everything=True).removed == ()
     assert store.names() == []
 

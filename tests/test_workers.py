@@ -14,6 +14,7 @@ import pytest
 
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
+from ingest.containers.unpack import Budget
 from ingest.contents import Contents
 from ingest.pipeline import Ingestion
 from ingest.report import Progress, Report
@@ -53,6 +54,18 @@ def hang(path: Path, name: str) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     path.write_text(str(os.getpid()))
     time.sleep(600)
+
+
+def use(path: Path, mib: str) -> int:
+    bytearray(int(mib) * 2**20)
+    return os.getpid()
+
+
+def leak(path: Path, mib: str) -> None:
+    leaked.append(bytearray(int(mib) * 2**20))
+
+
+leaked: list[bytearray] = []
 
 
 class Odd(Exception):
@@ -126,6 +139,18 @@ def test_a_file_that_eats_memory_is_told(workers: Workers, tmp_path: Path) -> No
     assert workers.read(good, "good.txt", "text/plain", 900).result(60).parsed.text == "Text."
 
 
+def test_a_worker_whose_memory_is_used_up_costs_the_next_file_nothing(tmp_path: Path) -> None:
+    workers = Workers(1, memory_bytes=1000 * 2**20)
+    for kept in (500, 780):  # too little for the next, and too little for any
+        assert workers._run("kept", leak, tmp_path / "kept", str(kept)).exception(60) is None
+        worker = workers._run("next", use, tmp_path / "next", "600").result(60)
+        # Another one by now, which is not replaced each time.
+        assert workers._run("also", use, tmp_path / "also", "600").result(60) == worker
+    assert isinstance(workers._run("huge", use, tmp_path / "huge", "1100").exception(60), e.SourceOverLimit)
+    assert workers._run("last", use, tmp_path / "last", "600").result(60)
+    workers.close()
+
+
 def test_a_crash_costs_its_file_only(workers: Workers, tmp_path: Path) -> None:
     good = [written(tmp_path, f"{i}.txt", f"Text {i}.") for i in range(6)]
     futures = [workers.read(path, path.name, "text/plain", 900) for path in good[:3]]
@@ -156,7 +181,9 @@ def test_archives_are_unpacked_there(workers: Workers, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("in/b.txt", "Text.")
     (tmp_path / "into").mkdir()
-    unpacked = workers.unpack(tmp_path / "a.zip", "a.zip", "application/zip", tmp_path / "into").result(60)
+    unpacked = workers.unpack(
+        tmp_path / "a.zip", "a.zip", "application/zip", tmp_path / "into", Budget(1000)
+    ).result(60)
     (inner,) = unpacked.inner
     assert (inner.name, inner.path.read_text()) == ("in/b.txt", "Text.")
 
