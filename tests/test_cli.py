@@ -286,7 +286,11 @@ def test_ingest_then_rm(run: Callable[..., Ran], empty: Path, tmp_path: Path) ->
     assert run("rm", "nope.md").code == 2
     ran = run("rm", "files/[bold]a.md")
     assert ran.out == "removed files/[bold]a.md\n1 documents removed from 'default'\n"
-    assert run("rm", "--all", "--json").json == {"collection": "default", "removed": []}
+    assert run("rm", "--all", "--json").json == {
+        "collection": "default",
+        "removed": [],
+        "files": [],
+    }
     assert run("rm", "--all").code == 2
 
 
@@ -323,9 +327,10 @@ def test_every_error_has_its_exit_code_and_no_traceback(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {
-        2: "BadRequest BadSetting BadName QuestionTooLong NotFound CollectionNotFound DocumentNotFound JobNotFound "
+        2: "BadRequest BadSetting BadName BadFileName QuestionTooLong UploadTooLarge NotFound "
+        "CollectionNotFound DocumentNotFound JobNotFound "
         "SourceMissing ContextTooLong",
-        3: "StoreError DataFolderInUse StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable",
+        3: "StoreError DataFolderInUse DiskFull StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable",
     }
     codes = {name: code for code, names in expected.items() for name in names.split()}
     for kind in tree(e.RagError):
