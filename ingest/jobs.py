@@ -199,7 +199,8 @@ class Jobs:
             return self._change(id_, state="done", ended_at=_now(), now="")
 
     def is_running(self, id_: str) -> bool:
-        return self.get(id_).state == "running"
+        # Asked at every event: the whole row may name a thousand files.
+        return self._rows("SELECT state FROM jobs WHERE id = ?", id_) == [("running",)]
 
     def put_back(self, id_: str) -> None:
         """The process ends in order: the next one goes on, and this attempt does not count."""
@@ -248,7 +249,7 @@ class Jobs:
 
     def _change(self, id_: str, **fields: Any) -> Job:
         with self._writing() as database:
-            job = Job(**{name: getattr(self.get(id_), name) for name in Job.__slots__} | fields)
+            job = replace(self.get(id_), **fields)
             database.execute(
                 "UPDATE jobs SET state = ?, job = ? WHERE id = ?", (job.state, _dumped(job), id_)
             )
