@@ -176,12 +176,12 @@ class Uploads:
 
     def drop(self, collection: str) -> None:
         """All files of the collection."""
-        folder = self._folder / check_name(collection)
+        folder, dropped = self._folder / check_name(collection), self._dropped / new_id()
         with self._lock:
             if folder.is_dir():
                 self._dropped.mkdir(exist_ok=True)
-                folder.rename(self._dropped / new_id())
-        shutil.rmtree(self._dropped, ignore_errors=True)
+                folder.rename(dropped)
+        shutil.rmtree(dropped, ignore_errors=True)
 
     def _root(self, collection: str) -> Path:
         return self._folder / check_name(collection) / _PLACE

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import ingest.cli
 import openbook.cli
 from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
 from fakes import FakeGenerator
+from ingest.jobs import Jobs
+from ingest.uploads import Uploads
 from rag import errors as e
 from rag import owner
 from rag.remote import Remote
@@ -292,6 +295,21 @@ def test_ingest_then_rm(run: Callable[..., Ran], empty: Path, tmp_path: Path) ->
         "files": [],
     }
     assert run("rm", "--all").code == 2
+
+
+def test_an_uploaded_file_is_deleted_with_its_document(run: Callable[..., Ran], empty: Path) -> None:
+    with closing(Jobs(empty / "jobs.db")) as jobs:
+        uploads = Uploads(empty)
+        incoming = uploads.begin("default")
+        incoming.begin_file("[bold]a.md")
+        incoming.end_file()
+        (path,) = uploads.accept(incoming, jobs).run.changed or ()
+    Path(path).write_text("Text.")
+    assert run("ingest", path).code == 0
+    assert run("rm", "uploads/[bold]a.md").out == (
+        "removed uploads/[bold]a.md\ndeleted uploads/[bold]a.md\n1 documents removed from 'default'\n"
+    )
+    assert not Path(path).exists()
 
 
 def test_ingest_of_a_missing_path_does_nothing(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:

@@ -398,6 +398,19 @@ def test_an_archive_stays_until_its_last_document_goes(house: House, tmp_path: P
     assert house.files() == []
 
 
+def test_a_data_folder_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with (
+        fake_engine(tmp_path / "link") as engine,
+        closing(Jobs(tmp_path / "link" / "jobs.db")) as jobs,
+    ):
+        linked = House(engine, jobs)
+        assert by_name(linked.send(**{"docs_a.md": b"Text."})) == {"uploads/docs/a.md": "added"}
+        assert linked.rm("docs/a.md").files == ("uploads/docs/a.md",)
+        assert stored(tmp_path / "real") == {}
+
+
 def test_pruning_another_folder_leaves_uploads_alone(house: House, tmp_path: Path) -> None:
     house.send(**{"a.md": b"Text."})
     folder = tmp_path / "uploads"
