@@ -7,6 +7,7 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -57,12 +58,16 @@ class AccessLog:
 
 
 class SmallBodiesOnly:
-    """ASGI middleware: a body is read into memory before it is looked at, so its size is bounded."""
+    """ASGI middleware: a body is read into memory before it is looked at, so its size is bounded; but for those of the
+    paths ``streamed``, which count for themselves."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app, self._limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int, streamed: Collection[str]) -> None:
+        self._app, self._limit, self._streamed = app, limit, streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") in self._streamed:
+            await self._app(scope, receive, send)
+            return
         received = 0
 
         async def counted() -> Message:

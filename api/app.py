@@ -12,13 +12,15 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from api import job_routes, problems, routes
+from api import job_routes, problems, routes, upload_routes
 from api.access import AccessLog, OwnNamesOnly, SmallBodiesOnly, is_loopback
 from api.job_runner import JobRunner
 from api.schemas import Problem
 from ingest.jobs import Jobs
 from ingest.run import begin
+from ingest.uploads import Uploads
 from rag.compose import Engine
+from rag.settings import MAX_UPLOAD_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 class State(TypedDict):
     engine: Engine
     runner: JobRunner
+    uploads: Uploads
+    max_upload_bytes: int
     loading: asyncio.Task[None]
     writing: asyncio.Lock
 
@@ -43,7 +47,13 @@ class Api(FastAPI):
         return document
 
 
-def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | None = None) -> FastAPI:
+def create_app(
+    open_engine: OpenEngine,
+    *,
+    host: str = "127.0.0.1",
+    url: str | None = None,
+    max_upload_bytes: int = MAX_UPLOAD_BYTES,
+) -> FastAPI:
     """``url`` is where the service will be reached; other processes of this user are told once it is up."""
 
     @asynccontextmanager
@@ -56,11 +66,20 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
             if url:
                 engine.owner.announce(url)
                 log.info("openbook answers at %s", url)
+            uploads = Uploads(engine.owner.folder)
             with closing(Jobs(engine.owner.folder / "jobs.db")) as jobs:
+                await asyncio.to_thread(uploads.recover, jobs)
                 runner = JobRunner(jobs, partial(begin, engine), writing)
                 running = asyncio.create_task(runner.run())
                 try:
-                    yield {"engine": engine, "loading": loading, "writing": writing, "runner": runner}
+                    yield {
+                        "engine": engine,
+                        "loading": loading,
+                        "writing": writing,
+                        "runner": runner,
+                        "uploads": uploads,
+                        "max_upload_bytes": max_upload_bytes,
+                    }
                 finally:
                     running.cancel()
                     await asyncio.wait([loading, running])
@@ -77,8 +96,9 @@ def create_app(open_engine: OpenEngine, *, host: str = "127.0.0.1", url: str | N
     )
     app.include_router(routes.router)
     app.include_router(job_routes.router)
+    app.include_router(upload_routes.router)
     problems.install(app)
-    app.add_middleware(SmallBodiesOnly, limit=MAX_BODY_BYTES)
+    app.add_middleware(SmallBodiesOnly, limit=MAX_BODY_BYTES, streamed=[upload_routes.PATH])
     if is_loopback(host):  # elsewhere the machine's names are not known
         app.add_middleware(OwnNamesOnly, host=host)
     app.add_middleware(AccessLog)

@@ -16,11 +16,13 @@ from rag import errors as e
 
 STATUS: tuple[tuple[type[e.RagError], int], ...] = (  # the first that fits, so the special before the general
     (e.QuestionTooLong, 413),
+    (e.UploadTooLarge, 413),
     (e.BadRequest, 400),
     (e.NotFound, 404),
     (e.SourceMissing, 404),
     (e.SourceError, 422),
     (e.DataFolderInUse, 409),
+    (e.DiskFull, 507),
     (e.FingerprintMismatch, 409),
     (e.StoreUnavailable, 503),
     (e.ContextTooLong, 422),

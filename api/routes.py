@@ -180,7 +180,7 @@ async def asked_for(body: IngestRequest) -> Run:
             raise BadRequest(f"{path} is not an absolute path.", "Send absolute paths.")
     await asyncio.to_thread(check_there, paths)
     changed = None if body.changed is None else tuple(body.changed)
-    return Run(body.collection, tuple(body.paths), body.prune, body.retry, changed, body.dry)
+    return Run(body.collection, tuple(body.paths), body.prune, body.retry, changed, body.dry, body.explicit)
 
 
 async def _ingest_events(run: Iterator[Happening], writing: asyncio.Lock) -> AsyncIterator[dict[str, str]]:
@@ -228,6 +228,7 @@ async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> cat
         return await asyncio.to_thread(
             catalog.removed,
             engine.rag.store,
+            request.state.uploads,
             body.collection,
             body.names,
             Path(body.folder),

@@ -61,6 +61,7 @@ class IngestRequest(Request):
     retry: bool = Field(False, description="Try again what failed before, though it has not changed.")
     dry: bool = Field(False, description="Do nothing; tell what would be done.")
     changed: list[str] | None = Field(None, description="Only these files below the paths have changed.")
+    explicit: bool = Field(False, description="Take these as if each had been named in paths.")
 
 
 class ReindexRequest(Request):

@@ -40,7 +40,12 @@ async def _serve(settings: Settings) -> None:
         async with open_rag(settings, "openbook serve") as engine:
             if not is_loopback(settings.host):
                 log.warning("serving on %s: whoever reaches this address can ask and read", settings.host)
-            app = create_app(lambda: nullcontext(engine), host=settings.host, url=url_of(settings))
+            app = create_app(
+                lambda: nullcontext(engine),
+                host=settings.host,
+                url=url_of(settings),
+                max_upload_bytes=settings.max_upload_bytes,
+            )
             config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
             await _Server(config).serve(sockets=[listening])
             log.info("stopping")

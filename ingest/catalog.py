@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+<<<<<<< HEAD
 from ingest.documents import is_outdated
 from ingest.passages import max_characters_for
 from rag.errors import BadRequest, DocumentNotFound, RagError, StoreError
 from rag.ports import Embedder, Index, Store
 from rag.reading import read
+=======
+from ingest.uploads import Sent, Uploads
+from rag.errors import BadRequest, CollectionNotFound, DocumentNotFound, RagError, StoreError
+from rag.ports import Index, Store
+>>>>>>> main
 from rag.types import Document
 
 
@@ -23,8 +29,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
+    """``files`` are uploaded ones that were deleted, since nothing in the index is from them any more."""
+
     collection: str
     removed: tuple[Document, ...]
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,53 +72,98 @@ def listing(store: Store, collection: str) -> Listing:
 
 
 def removed(
-    store: Store, collection: str, names: Sequence[str], folder: Path, *, everything: bool = False
+    store: Store,
+    uploads: Uploads,
+    collection: str,
+    names: Sequence[str],
+    folder: Path,
+    *,
+    everything: bool = False,
 ) -> Removal:
     """Removes the documents that ``names`` mean, or the collection with all of them, and returns them.
 
     A name is a document id, a source URI, a file's path, or a folder's path for all below it; relative paths
-    begin at ``folder``. What each means is settled for all names before anything is removed.
+    begin at ``folder``. What each means is settled for all names before anything is removed. Files that were
+    uploaded go after the last document from them; they can be named where no document came of them, too.
     Raises DocumentNotFound, CollectionNotFound, BadRequest.
     """
     if bool(names) == everything:
         raise BadRequest(
             "Nothing was named to remove, or both names and --all.", "Name documents, or use --all."
         )
+    sent = {file.source: file for file in uploads.sent(collection)}
     if everything:
-        return Removal(collection, tuple(_dropped(store, collection)))
-    index = store.open(collection)
-    documents = index.documents()
-    chosen = {d.id: d for name in names for d in _meant(documents, name, folder, collection)}
-    index.remove(list(chosen))
-    return Removal(collection, tuple(chosen.values()))
+        dropped = _dropped(store, collection, missing_ok=bool(sent))
+        uploads.drop(collection)
+        return Removal(collection, tuple(dropped), tuple(file.name for file in sent.values()))
+    index = _opened(store, collection, missing_ok=bool(sent))
+    documents = index.documents() if index else []
+    meant = [_meant(documents, list(sent.values()), name, folder, collection) for name in names]
+    files: set[str | None] = {file.source for _, named in meant for file in named}
+    came_from = {document.id: _file_of(document, sent) for document in documents}
+    chosen = {document.id: document for named, _ in meant for document in named}
+    chosen |= {document.id: document for document in documents if came_from[document.id] in files}
+    if index:
+        index.remove(list(chosen))
+    files |= {came_from[id_] for id_ in chosen}
+    kept = {source for id_, source in came_from.items() if id_ not in chosen}
+    deleted = [file for source, file in sent.items() if source in files - kept]
+    uploads.remove(deleted)
+    return Removal(collection, tuple(chosen.values()), tuple(file.name for file in deleted))
 
 
-def _dropped(store: Store, collection: str) -> list[Document]:
+def _dropped(store: Store, collection: str, *, missing_ok: bool) -> list[Document]:
     try:
-        documents = store.open(collection).documents()
+        index = _opened(store, collection, missing_ok=missing_ok)
+        if index is None:
+            return []
+        documents = index.documents()
     except StoreError:  # damaged, or of another embedder: to be rid of it is the way out
         documents = []
     store.drop(collection)
     return documents
 
 
-def _meant(documents: Sequence[Document], name: str, folder: Path, collection: str) -> list[Document]:
+def _opened(store: Store, collection: str, *, missing_ok: bool) -> Index | None:
+    try:
+        return store.open(collection)
+    except CollectionNotFound:
+        if missing_ok:  # no document came of what it was sent
+            return None
+        raise
+
+
+def _file_of(document: Document, sent: Mapping[str, Sent]) -> str | None:
+    """The source of the uploaded file that the document is, or was in."""
+    source = document.source
+    while source and source not in sent:
+        source = source.rpartition("/")[0]
+    return source or None
+
+
+def _meant(
+    documents: Sequence[Document], sent: Sequence[Sent], name: str, folder: Path, collection: str
+) -> tuple[list[Document], list[Sent]]:
     uri = _uri(name, folder)
-    found = [
-        document
-        for document in documents
-        if name in (document.id, document.source)
-        or document.source == uri
-        or document.source.startswith(uri.rstrip("/") + "/")
-    ]
+    found = [document for document in documents if name == document.id or _is_at(document.source, name, uri)]
+    files = [file for file in sent if _is_at(file.source, name, uri)]
+    if found or files:
+        return found, files
     # "samples/manual.pdf", as the listing prints it, wherever the file lies
-    found = found or [document for document in documents if document.name == name]
-    if not found:
-        raise DocumentNotFound.of(name, collection)
-    if len(found) > 1 and all(document.name == name for document in found):
+    found = [document for document in documents if document.name == name]
+    if len(found) > 1:
         sources = ", ".join(document.source for document in found)
         raise BadRequest(f"{name!r} names {len(found)} documents: {sources}.", "Name one of these instead.")
-    return found
+    if not found:
+        files = [file for file in sent if file.name == name]  # as the results of its job print it
+    if not (found or files):
+        raise DocumentNotFound.of(name, collection)
+    return found, files
+
+
+def _is_at(source: str, name: str, uri: str) -> bool:
+    """Whether a source is what was named, by its URI or path, or is below that."""
+    return source in (name, uri) or source.startswith(uri.rstrip("/") + "/")
 
 
 def _uri(name: str, folder: Path) -> str:

@@ -22,6 +22,7 @@ from ingest.reindex import reindexed
 from ingest.report import WRITTEN, FileResult, Found, Report, Status, Waiting
 from ingest.report import Progress as Step
 from ingest.run import Run, begin
+from ingest.uploads import Uploads
 from rag.compose import open_rag
 from rag.errors import ServiceUnreachable
 from rag.remote import find_service
@@ -170,7 +171,7 @@ def rm(
     collection: CollectionOption = "default",
     as_json: JsonOption = False,
 ) -> None:
-    """Remove documents, or a whole collection, from the index. The files themselves are not touched."""
+    """Remove documents, or a whole collection, from the index. Files are not touched, but for uploaded ones."""
     settings = load_settings()
     if service := find_service(settings.data_dir):
         body = {
@@ -187,13 +188,18 @@ def rm(
         return
     for document in removal.removed:
         out.print(f"removed {document.name}", markup=False)
+    for name in removal.files:
+        out.print(f"deleted {name}", markup=False)
     whole = ", and the collection itself" if everything else ""
     out.print(f"{len(removal.removed)} documents removed from {collection!r}{whole}", markup=False)
 
 
 async def _local_rm(settings: Settings, collection: str, names: Sequence[str], everything: bool) -> Removal:
     async with open_rag(settings, "openbook rm") as engine:
-        return catalog.removed(engine.rag.store, collection, names, Path.cwd(), everything=everything)
+        uploads = Uploads(engine.owner.folder)
+        return catalog.removed(
+            engine.rag.store, uploads, collection, names, Path.cwd(), everything=everything
+        )
 
 
 @contextmanager

@@ -120,18 +120,20 @@ class Jobs:
                 f"The jobs in {path} cannot be read: {error}.", "Move the file away; it holds only jobs."
             ) from error
 
-    def add(self, run: Run) -> Job:
-        job = Job(uuid.uuid4().hex[:12], run, created_at=_now())
-        with self._writing() as database:
+    def add(self, run: Run, id_: str | None = None) -> Job:
+        """Also a power cut does not undo it. With the ``id_`` of a job that there is already, it is that one."""
+        job = Job(id_ or new_id(), run, created_at=_now())
+        with self._lock, self._synced(), self._writing() as database:
             database.execute(
-                "INSERT INTO jobs (id, state, job) VALUES (?, ?, ?)", (job.id, job.state, _dumped(job))
+                "INSERT OR IGNORE INTO jobs (id, state, job) VALUES (?, ?, ?)",
+                (job.id, job.state, _dumped(job)),
             )
             database.execute(
                 "DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND number <= "
                 "(SELECT MAX(number) FROM jobs) - ?",
                 (KEPT,),
             )
-        return job
+        return self.get(job.id)
 
     def get(self, id_: str) -> Job:
         rows = self._rows("SELECT job FROM jobs WHERE id = ?", id_)
@@ -227,7 +229,8 @@ class Jobs:
             return self._change(id_, state="done", ended_at=_now(), now="")
 
     def is_running(self, id_: str) -> bool:
-        return self.get(id_).state == "running"
+        # Asked at every event: the whole row may name a thousand files.
+        return self._rows("SELECT state FROM jobs WHERE id = ?", id_) == [("running",)]
 
     def put_back(self, id_: str) -> None:
         """The process ends in order: the next one goes on, and this attempt does not count."""
@@ -246,13 +249,14 @@ class Jobs:
             return self._change(id_, state="cancelled", ended_at=_now(), now="")
 
     def retry(self, id_: str) -> Job:
-        """Queued again; what is done is unchanged and costs nothing."""
+        """Queued again, failed files included; what is done is unchanged and costs nothing."""
         with self._lock:
             job = self.get(id_)
             if not job.has_ended:
                 raise BadRequest(f"Job {id_} is {job.state}.", "Wait for it, or cancel it first.")
             self._clear(id_)
-            return self._change(id_, state="queued", attempts=0, **_NOTHING_DONE)
+            run = replace(job.run, retry=True)
+            return self._change(id_, state="queued", run=run, attempts=0, **_NOTHING_DONE)
 
     def close(self) -> None:
         with self._lock:
@@ -275,7 +279,7 @@ class Jobs:
 
     def _change(self, id_: str, **fields: Any) -> Job:
         with self._writing() as database:
-            job = Job(**{name: getattr(self.get(id_), name) for name in Job.__slots__} | fields)
+            job = replace(self.get(id_), **fields)
             database.execute(
                 "UPDATE jobs SET state = ?, job = ? WHERE id = ?", (job.state, _dumped(job), id_)
             )
@@ -288,6 +292,15 @@ class Jobs:
     def _rows(self, query: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         with self._lock:
             return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _synced(self) -> Iterator[None]:
+        """What is written within is on the disk when it ends."""
+        self._database.execute("PRAGMA synchronous = FULL")
+        try:
+            yield
+        finally:
+            self._database.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -306,6 +319,10 @@ _NOTHING_DONE: dict[str, Any] = {
 }  # fmt: skip
 
 
+def new_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
 def _view(job: Job) -> JobView:
     return JobView(job, job.left_s(datetime.now(UTC)))
 
@@ -321,4 +338,5 @@ def _dumped(job: Job) -> str:
 def _loaded(text: str) -> Job:
     fields = json.loads(text)
     run = fields.pop("run")
-    return Job(run=Run(**run | {"paths": tuple(run["paths"])}), **fields)
+    lists = {name: tuple(value) for name, value in run.items() if isinstance(value, list)}
+    return Job(run=Run(**run | lists), **fields)

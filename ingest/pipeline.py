@@ -80,12 +80,13 @@ class Ingestion:
         failures: Failures | None = None,
         contents: Contents | None = None,
         *,
+        explicit: bool = False,
         dry: bool = False,
     ) -> Iterator[Event]:
         """Found, then Progress and FileResult for each file, then the Report. With ``changed`` only these files
-        below ``paths`` are looked at; with ``failures`` one that failed before is not tried again until it or its
-        parser has changed; with ``contents`` an archive that has not changed is not unpacked. A ``dry`` run tells
-        what would be done, as far as that can be known without parsing.
+        below ``paths`` are looked at, if ``explicit`` as if each had been named; with ``failures`` one that failed
+        before is not tried again until it or its parser has changed; with ``contents`` an archive that has not changed
+        is not unpacked. A ``dry`` run tells what would be done, as far as that can be known without parsing.
 
         Raises SourceMissing before anything is done; StoreErrors and a missing embedding model end the run,
         and what was stored stays. Everything else that can go wrong is that file's result.
@@ -94,7 +95,8 @@ class Ingestion:
         self._failures, self._contents, self._dry = failures, contents, dry
         self._documents.look_again()
         check_there(paths)
-        found = outcome.named(find(paths) if changed is None else find_changed(changed, paths))
+        below = find(paths) if changed is None else find_changed(changed, paths, explicit=explicit)
+        found = outcome.named(below)
         yield Found(len(found.sources) + len(found.skipped), sum(source.size for source in found.sources))
         for skipped in found.skipped:
             former = self._documents.current(outcome.uri_of(skipped))

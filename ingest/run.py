@@ -20,8 +20,8 @@ from rag.ports import Store
 class Run:
     """``paths`` are absolute. ``prune`` removes documents whose files have gone from these folders. With ``changed``
     only those files below them are looked at, as far as they are there: a watcher knows that nothing else has
-    changed. ``retry`` tries again what failed before, though it has not changed. A ``dry`` run
-    does nothing and tells what would be done."""
+    changed. An ``explicit`` run takes each of these as if it had been named itself, in ``paths``. ``retry`` tries
+    again what failed before, though it has not changed. A ``dry`` run does nothing and tells what would be done."""
 
     collection: str
     paths: tuple[str, ...]
@@ -29,6 +29,7 @@ class Run:
     retry: bool = False
     changed: tuple[str, ...] | None = None
     dry: bool = False
+    explicit: bool = False
 
 
 def begin(engine: Engine, run: Run) -> Iterator[Event]:
@@ -54,6 +55,7 @@ def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch:
     ):
         if run.retry and not run.dry:
             failures.forget(run.collection)
+<<<<<<< HEAD
         events = ingestion.run(paths, changed, failures, contents, dry=run.dry)
         try:
             yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events
@@ -63,3 +65,7 @@ def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch:
 
 def _clear(scratch: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
+=======
+        events = ingestion.run(paths, changed, failures, contents, explicit=run.explicit, dry=run.dry)
+        yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events
+>>>>>>> main

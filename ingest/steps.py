@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 Event = TypeVar("Event")
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+
+
+async def to_end(
+    step: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Result:
+    """``step`` in a thread. Cancelled meanwhile, this waits until it has ended."""
+    task = asyncio.create_task(asyncio.to_thread(step, *arguments, **named))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def stepwise(events: Iterator[Event]) -> AsyncGenerator[Event, None]:
@@ -14,12 +28,7 @@ async def stepwise(events: Iterator[Event]) -> AsyncGenerator[Event, None]:
     closed under a write. When it ends, so do the events, with the processes that they may have."""
     try:
         while True:
-            step = asyncio.create_task(asyncio.to_thread(next, events, None))
-            try:
-                event = await asyncio.shield(step)
-            except asyncio.CancelledError:
-                await asyncio.wait([step])
-                raise
+            event = await to_end(next, events, None)
             if event is None:
                 return
             yield event

@@ -4,7 +4,9 @@
     ├── BadRequest               the caller can mend it
     │   ├── BadSetting           a setting or environment variable
     │   ├── BadName              a collection's name
-    │   └── QuestionTooLong
+    │   ├── BadFileName          of a file that is sent
+    │   ├── QuestionTooLong
+    │   └── UploadTooLarge
     ├── NotFound
     │   ├── CollectionNotFound
     │   ├── DocumentNotFound
@@ -18,6 +20,7 @@
     │   └── SourceUnsupported
     ├── StoreError
     │   ├── DataFolderInUse
+    │   ├── DiskFull
     │   ├── FingerprintMismatch
     │   └── StoreUnavailable
     ├── ModelError
@@ -63,6 +66,16 @@ class BadSetting(BadRequest): ...
 class BadName(BadRequest): ...
 
 
+class BadFileName(BadRequest):
+    @classmethod
+    def of(cls, name: str, why: str) -> BadFileName:
+        shown = name if len(name) <= 80 else f"{name[:80]}…"
+        return cls(
+            f"{shown!r} cannot be the name of a file: {why}.",
+            "Nothing was taken. Send the file under another name; docs/serve.md says what it may be.",
+        )
+
+
 class QuestionTooLong(BadRequest):
     @classmethod
     def of(cls, characters: int, limit: int) -> QuestionTooLong:
@@ -70,6 +83,9 @@ class QuestionTooLong(BadRequest):
             f"The question has {characters:,} characters; at most {limit:,} are taken.",
             "Ingest long text as a document and ask about it, or raise OPENBOOK_MAX_QUESTION_CHARACTERS.",
         )
+
+
+class UploadTooLarge(BadRequest): ...
 
 
 class NotFound(RagError): ...
@@ -135,6 +151,15 @@ class DataFolderInUse(StoreError):
             f"Wait for it, stop it with: kill {pid}, or use another folder: OPENBOOK_DATA_DIR=..."
             if pid
             else "Wait for it, or use another folder: OPENBOOK_DATA_DIR=...",
+        )
+
+
+class DiskFull(StoreError):
+    @classmethod
+    def of(cls, folder: Path, reserve: int) -> DiskFull:
+        return cls(
+            f"The disk of {folder} is too full: {reserve / 2**20:,.0f} MiB must stay free.",
+            "Make room on it, or use a data folder on another disk: OPENBOOK_DATA_DIR=...",
         )
 
 

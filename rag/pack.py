@@ -1,20 +1,31 @@
 """From hits to what the model reads, under a token budget. Pure.
 
-The best hit that fits is always taken, then passages in the order of their rank until ``HIT_SHARE`` of the
-budget is spent; the rest goes to their neighbours, ring by ring, since the words around a hit are what makes it
-readable; what then still remains goes to further hits. Consecutive passages of a document become one block;
-blocks stand in the order of (source, position), which does not depend on the question, so that prompts begin
-alike.
+Passages are taken by their worth until the budget is spent, best first; consecutive ones of a document become one
+block; blocks stand in the order of (source, position), which does not depend on the question, so that prompts begin
+alike. What a passage is worth is the policy:
+
+``passages``   hits alone, by rank.
+``sections``   each hit with its section, as far as that fits.
+``documents``  each hit with its document, as far as that fits.
+``auto``       hits by rank, but a second one of a page or section waits for first ones of others; and what stands
+               between and around good hits is worth something too, so that a place with many hits grows together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from rag.types import Block, Context, Document, Drop, Hit, Passage
+from rag.duplicates import without_duplicates
+from rag.types import Block, Context, Document, Drop, Hit, Passage, Policy
 
-HIT_SHARE = 0.6
+# What a further hit of the same page or section loses, in units of score, once and at most; and what is left of a
+# hit's worth from one neighbour to the next. Measured as recall of evidence under equal budgets (docs/log.md).
+AGAIN, AGAIN_AT_MOST = 0.05, 0.1
+FADE = 0.2
+_FAINT = 0.02  # a neighbour that is worth less is not looked at
+
+Place = tuple[str, int]  # a passage: its document's id and its ordinal
 
 
 def pack(
@@ -22,31 +33,103 @@ def pack(
     texts: Mapping[str, Sequence[Passage]],
     budget: int,
     header_tokens: Mapping[str, int],
+    policy: Policy = "auto",
 ) -> Context:
     """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever
     is known around them. ``header_tokens`` is what the line above a block of a document costs. ``tokens`` of the
     result never exceed ``budget``."""
-    once: dict[tuple[str, int], Hit] = {}
-    for hit in hits:
-        once.setdefault((hit.document.id, hit.passage.ordinal), hit)
-    hits = list(once.values())
-    documents = {hit.document.id: hit.document for hit in hits}
+    hits, repeated = without_duplicates(_once(hits))
     shelf = _Shelf(texts, header_tokens)
-    # Of a small budget the best hit alone may take more than the share; without this, less relevant ones would.
-    next((hit for hit in hits if shelf.take(hit.document.id, hit.passage.ordinal, budget)), None)
-    for hit in hits:
-        shelf.take(hit.document.id, hit.passage.ordinal, int(budget * HIT_SHARE))
-    _grow(shelf, hits, budget)
-    for hit in hits:
-        shelf.take(hit.document.id, hit.passage.ordinal, budget)
-    blocks = _blocks(documents, shelf.runs())
+    for document_id, ordinal in _wanted(hits, texts, policy):
+        shelf.take(document_id, ordinal, budget)
+    blocks = _blocks({hit.document.id: hit.document for hit in hits}, shelf.runs())
     return Context(
         blocks=blocks,
-        drops=_drops(hits, shelf),
+        drops=(*_unread(hits, shelf), *_said(repeated, shelf)),
         tokens=shelf.tokens,
         budget=budget,
         ranking=_ranking(hits, blocks),
     )
+
+
+def _once(hits: Sequence[Hit]) -> list[Hit]:
+    once: dict[Place, Hit] = {}
+    for hit in hits:
+        once.setdefault(_place(hit), hit)
+    return list(once.values())
+
+
+def _place(hit: Hit) -> Place:
+    return hit.document.id, hit.passage.ordinal
+
+
+def _wanted(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]], policy: Policy) -> Iterator[Place]:
+    """Passages in the order in which they are to be taken; the same one may come twice."""
+    if policy == "auto":
+        yield from _by_worth(hits, texts)
+        return
+    for hit in hits:
+        yield _place(hit)
+        if policy != "passages":
+            yield from _around(hit, texts[hit.document.id], policy)
+
+
+def _around(hit: Hit, passages: Sequence[Passage], policy: Policy) -> Iterator[Place]:
+    """The rest of the hit's section or document, from the hit outwards, what follows first."""
+    at = next((i for i, p in enumerate(passages) if p.ordinal == hit.passage.ordinal), None)
+    if at is None:
+        return
+    fits = [policy == "documents" or p.section == hit.passage.section for p in passages]
+    ways = {+1: at, -1: at}
+    while ways:
+        for step in list(ways):
+            ways[step] += step
+            if 0 <= ways[step] < len(passages) and fits[ways[step]]:
+                yield hit.document.id, passages[ways[step]].ordinal
+            else:
+                del ways[step]
+
+
+def _by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> list[Place]:
+    known = {(id_, passage.ordinal) for id_, passages in texts.items() for passage in passages}
+    worth: dict[Place, float] = {}
+    around: dict[Place, float] = {}
+    for hit, own in zip(hits, _relative(_spread(hits)), strict=True):
+        worth[_place(hit)] = own
+        for step in (1, -1):
+            distance, left = 1, own * FADE
+            while (
+                left > _FAINT and (place := (hit.document.id, hit.passage.ordinal + step * distance)) in known
+            ):
+                around[place] = around.get(place, 0.0) + left
+                distance, left = distance + 1, left * FADE
+    for place, left in around.items():
+        worth[place] = max(worth.get(place, 0.0), left)
+    rank = {_place(hit): at for at, hit in enumerate(hits)}
+    # Of equal worth: the better hit, then the earlier text.
+    return sorted(worth, key=lambda place: (-worth[place], rank.get(place, len(hits)), place))
+
+
+def _spread(hits: Sequence[Hit]) -> list[float]:
+    """Scores, less for a hit whose page or section has had better ones."""
+    seen: dict[tuple[object, ...], int] = {}
+    scores = []
+    for hit in hits:
+        place = (hit.document.id, hit.passage.page, hit.passage.sheet) + (
+            () if hit.passage.page is not None else hit.passage.section
+        )
+        before = seen.get(place, 0)
+        seen[place] = before + 1
+        scores.append(hit.score - min(AGAIN * before, AGAIN_AT_MOST))
+    return scores
+
+
+def _relative(scores: Sequence[float]) -> list[float]:
+    """From 1 for the best to a little above 0 for the worst."""
+    if not scores:
+        return []
+    best, worst = max(scores), min(scores)
+    return [(score - worst + 1e-6) / (best - worst + 1e-6) for score in scores]
 
 
 def pack_whole(
@@ -87,6 +170,9 @@ class _Shelf:
         self.tokens += cost
         return True
 
+    def holds(self, place: Place) -> bool:
+        return place[1] in self.taken.get(place[0], ())
+
     def runs(self) -> dict[str, list[list[Passage]]]:
         """The taken passages of each document as runs of consecutive ones, in order."""
         return {
@@ -105,45 +191,35 @@ def _split(passages: list[Passage]) -> list[list[Passage]]:
     return runs
 
 
-def _grow(shelf: _Shelf, hits: Sequence[Hit], budget: int) -> None:
-    """Takes neighbours of the taken hits, nearest first and by rank within a ring, until nothing more fits."""
-    centres = [hit for hit in hits if hit.passage.ordinal in shelf.taken.get(hit.document.id, ())]
-    ring = 1
-    while centres:
-        # A centre whose ring gave nothing, for want of text or of room, grows no further.
-        centres = [hit for hit in centres if _take_ring(shelf, hit, ring, budget)]
-        ring += 1
-
-
-def _take_ring(shelf: _Shelf, hit: Hit, ring: int, budget: int) -> bool:
-    document_id, ordinal = hit.document.id, hit.passage.ordinal
-    taken = shelf.taken[document_id]
-    # What follows explains more often: first. A neighbour that did not fit is not leapt over.
-    after = ordinal + ring - 1 in taken and shelf.take(document_id, ordinal + ring, budget)
-    before = ordinal - ring + 1 in taken and shelf.take(document_id, ordinal - ring, budget)
-    return after or before
-
-
 def _blocks(documents: Mapping[str, Document], runs: Mapping[str, list[list[Passage]]]) -> tuple[Block, ...]:
     ordered = sorted(runs, key=lambda document_id: (documents[document_id].source, document_id))
     flat = [(documents[document_id], run) for document_id in ordered for run in runs[document_id]]
     return tuple(Block(number, document, tuple(run)) for number, (document, run) in enumerate(flat, 1))
 
 
-def _drops(hits: Sequence[Hit], shelf: _Shelf) -> tuple[Drop, ...]:
+def _unread(hits: Sequence[Hit], shelf: _Shelf) -> Iterator[Drop]:
     left: dict[str, list[Hit]] = {}
     for hit in hits:
-        if hit.passage.ordinal not in shelf.taken.get(hit.document.id, ()):
+        if not shelf.holds(_place(hit)):
             left.setdefault(hit.document.id, []).append(hit)
-    return tuple(
-        Drop(
-            document_id=document_id,
-            title=group[0].document.title,
-            ordinals=tuple(sorted(hit.passage.ordinal for hit in group)),
-            tokens=sum(hit.passage.tokens for hit in group),
-            reason="over the token budget",
-        )
-        for document_id, group in left.items()
+    for group in left.values():
+        yield _drop(group, "over the token budget")
+
+
+def _said(repeated: Sequence[tuple[Hit, Hit]], shelf: _Shelf) -> Iterator[Drop]:
+    for hit, better in repeated:
+        if not shelf.holds(_place(hit)):
+            place = better.passage.place(better.passage.span)
+            yield _drop([hit], f"says the same as {better.document.name}, {place}")
+
+
+def _drop(hits: Sequence[Hit], reason: str) -> Drop:
+    return Drop(
+        document_id=hits[0].document.id,
+        title=hits[0].document.title,
+        ordinals=tuple(sorted(hit.passage.ordinal for hit in hits)),
+        tokens=sum(hit.passage.tokens for hit in hits),
+        reason=reason,
     )
 
 

@@ -79,8 +79,8 @@ class Reader(Protocol):
         """The catalog, by source; or those of ``ids`` that are visible."""
         ...
 
-    def size(self) -> tuple[int, int]:
-        """Visible documents and passages."""
+    def size(self, among: Filter | None = None) -> tuple[int, int]:
+        """Visible documents and passages; of those alone that a filter admits, if one is given."""
         ...
 
 

@@ -53,7 +53,9 @@ def _forward(
     index: Reader, search: Search, hits: list[Hit], named: Mapping[str, tuple[Document, str]], worth: float
 ) -> list[Hit]:
     """The hits with the best passages of the named documents raised by ``worth``, found before or not."""
-    ids = [id_ for id_, (d, _) in named.items() if not search.among or filters.admits(search.among, d)][:NAMED]
+    ids = [id_ for id_, (d, _) in named.items() if not search.among or filters.admits(search.among, d)][
+        :NAMED
+    ]
     if not ids:
         return hits
     best = fuse.fuse(

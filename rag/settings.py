@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rag.errors import BadSetting
 
 PREFIX = "OPENBOOK_"
+MAX_UPLOAD_BYTES = 2 * 2**30
 
 # A key that was read from a file often ends in a line feed, which no header may hold.
 Secret = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -93,6 +94,9 @@ class Settings(BaseSettings):
     )
     search_limit: int = Field(48, ge=1, le=1000, description="Passages taken from the index for a question.")
     max_question_characters: int = Field(8000, ge=1, description="Longer questions are refused.")
+    max_upload_bytes: int = Field(
+        MAX_UPLOAD_BYTES, ge=1, description="Most bytes of files that are sent in one request."
+    )
 
     @field_validator("data_dir", "vllm_python", "vllm_model", "tokenizer")
     @classmethod

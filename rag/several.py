@@ -38,8 +38,8 @@ class Several:
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         return self._all(lambda index: index.documents(ids))
 
-    def size(self) -> tuple[int, int]:
-        sizes = np.array([index.size() for index in self._indexes])
+    def size(self, among: Filter | None = None) -> tuple[int, int]:
+        sizes = np.array([index.size(among) for index in self._indexes])
         documents, passages = sizes.sum(axis=0).tolist()
         return documents, passages
 

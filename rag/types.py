@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 Grade = Literal["exact", "partial", "unsupported"]
 Origin = Literal["mark", "support"]
+Policy = Literal["passages", "sections", "documents", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +288,36 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Miss:
+    """A passage that came nearest to a question that was not answered. ``quote`` is its beginning."""
+
+    document_id: str
+    source: str
+    title: str
+    place: Place
+    quote: str
+    score: float
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What was searched in vain: collections, and of their documents and passages those that the filter admits;
+    passages that were found and tokens that were read; and the nearest misses, best first."""
+
+    collections: tuple[str, ...]
+    among: Filter
+    documents: int
+    passages: int
+    found: int
+    tokens_read: int
+    nearest: tuple[Miss, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """``answerable`` is false when nothing was found or the model said so; ``reason`` then says which.
+    """``answerable`` is false when nothing was found or the model said so; ``reason`` then says which, and
+    ``searched`` what was searched.
 
     ``unsupported`` lists the sentences of ``text`` for which no support was found.
     """
@@ -301,14 +330,22 @@ class Answer:
     unsupported: tuple[Span, ...]
     finish_reason: str | None
     receipt: Receipt
+    searched: Searched | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request as the engine takes it. ``None`` means: as the settings say."""
+    """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several;
+    ``policy`` is how the context is packed (rag/pack.py)."""
 
     text: str
-    collection: str = "default"
+    collection: str | tuple[str, ...] = "default"
     max_context_tokens: int | None = None
     max_answer_tokens: int | None = None
     temperature: float = 0.0
+    among: Filter = field(default_factory=Filter)
+    policy: Policy = "auto"
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        return (self.collection,) if isinstance(self.collection, str) else self.collection

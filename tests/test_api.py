@@ -352,6 +352,7 @@ async def test_every_error_has_its_status_and_comes_back_as_itself(
 ) -> None:
     expected = {
         "RagError": 500, "BadRequest": 400, "BadSetting": 400, "BadName": 400, "QuestionTooLong": 413,
+        "BadFileName": 400, "UploadTooLarge": 413, "DiskFull": 507,
         "NotFound": 404, "CollectionNotFound": 404, "DocumentNotFound": 404, "JobNotFound": 404,
         "SourceError": 422, "SourceMissing": 404, "SourceEmpty": 422, "SourceCorrupt": 422, "SourceUnsupported": 422,
         "SourceCrash": 422, "SourceOverLimit": 422,
@@ -467,7 +468,7 @@ async def test_documents_and_their_removal(engine: Engine, client: httpx.AsyncCl
     problem(await remove(names=["gauge.md"], all=True), 400, "BadRequest")
     problem(await remove(names=["\0"]), 400, "BadRequest")
     gone = await remove(names=["gauge.md"], folder=str(gauge.parent))
-    assert gone.json() == {"collection": "brief", "removed": listed["documents"]}
+    assert gone.json() == {"collection": "brief", "removed": listed["documents"], "files": []}
     assert (await client.get("/v1/documents?collection=brief")).json()["documents"] == []
     assert (await remove(all=True)).json()["removed"] == []
     problem(await client.get("/v1/documents?collection=brief"), 404, "CollectionNotFound")

@@ -53,3 +53,13 @@ def test_a_file_that_is_watched_itself(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("x")
     found = find_changed([tmp_path / "one.txt"], [tmp_path / "one.txt"])
     assert [source.name for source in found.sources] == ["one.txt"]
+
+
+def test_explicit_ones_are_taken_as_if_each_had_been_named(tmp_path: Path) -> None:
+    root = filled(tmp_path / "watched")
+    elsewhere = filled(tmp_path / "elsewhere")
+    changed = [*(root / name for name in NAMES), elsewhere / "a.md", root / "gone.md"]
+    found = find_changed(changed, [root], explicit=True)
+    assert {source.name for source in found.sources} == {f"watched/{name}" for name in NAMES}
+    assert all(source.explicit for source in found.sources)
+    assert found.skipped == ()

@@ -23,7 +23,11 @@ import openbook.cli
 from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
 from fakes import FakeGenerator
 from ingest.jobs import Jobs
+<<<<<<< HEAD
 from ingest.run import Run
+=======
+from ingest.uploads import Uploads
+>>>>>>> main
 from rag import errors as e
 from rag import owner
 from rag.remote import Remote
@@ -314,8 +318,27 @@ def test_ingest_then_rm(run: Callable[..., Ran], empty: Path, tmp_path: Path) ->
     assert run("rm", "nope.md").code == 2
     ran = run("rm", "files/[bold]a.md")
     assert ran.out == "removed files/[bold]a.md\n1 documents removed from 'default'\n"
-    assert run("rm", "--all", "--json").json == {"collection": "default", "removed": []}
+    assert run("rm", "--all", "--json").json == {
+        "collection": "default",
+        "removed": [],
+        "files": [],
+    }
     assert run("rm", "--all").code == 2
+
+
+def test_an_uploaded_file_is_deleted_with_its_document(run: Callable[..., Ran], empty: Path) -> None:
+    with closing(Jobs(empty / "jobs.db")) as jobs:
+        uploads = Uploads(empty)
+        incoming = uploads.begin("default")
+        incoming.begin_file("[bold]a.md")
+        incoming.end_file()
+        (path,) = uploads.accept(incoming, jobs).run.changed or ()
+    Path(path).write_text("Text.")
+    assert run("ingest", path).code == 0
+    assert run("rm", "uploads/[bold]a.md").out == (
+        "removed uploads/[bold]a.md\ndeleted uploads/[bold]a.md\n1 documents removed from 'default'\n"
+    )
+    assert not Path(path).exists()
 
 
 def test_ingest_of_a_missing_path_does_nothing(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
@@ -351,9 +374,10 @@ def test_every_error_has_its_exit_code_and_no_traceback(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {
-        2: "BadRequest BadSetting BadName QuestionTooLong NotFound CollectionNotFound DocumentNotFound JobNotFound "
+        2: "BadRequest BadSetting BadName BadFileName QuestionTooLong UploadTooLarge NotFound "
+        "CollectionNotFound DocumentNotFound JobNotFound "
         "SourceMissing ContextTooLong",
-        3: "StoreError DataFolderInUse StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable",
+        3: "StoreError DataFolderInUse DiskFull StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable",
     }
     codes = {name: code for code, names in expected.items() for name in names.split()}
     for kind in tree(e.RagError):

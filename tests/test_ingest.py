@@ -28,6 +28,7 @@ from ingest.parsed import Parsed
 from ingest.pipeline import Event, Ingestion, check_there, stepwise
 from ingest.prune import pruned
 from ingest.report import FileResult, Found, Progress, Report
+from ingest.uploads import Uploads
 from rag import errors as e
 from rag.store.edge import EdgeStore
 from rag.types import Document, Passage
@@ -150,7 +151,7 @@ def test_two_collections_know_nothing_of_each_other(house: House) -> None:
     other = house.collection + "-2"
     assert house.run().count("added") == 1
     assert house.run(collection=other).count("added") == 1
-    catalog.removed(house.store, other, [], Path("/"), everything=True)
+    catalog.removed(house.store, Uploads(house.files.parent), other, [], Path("/"), everything=True)
     assert house.run().count("unchanged") == 1
 
 
@@ -838,7 +839,10 @@ def full(house: House) -> House:
 
 
 def removed(house: House, names: Sequence[str], folder: Path, everything: bool = False) -> set[str]:
-    gone = catalog.removed(house.store, house.collection, names, folder, everything=everything).removed
+    uploads = Uploads(house.files.parent)
+    gone = catalog.removed(
+        house.store, uploads, house.collection, names, folder, everything=everything
+    ).removed
     return {document.source.removeprefix(house.files.as_uri() + "/") for document in gone}
 
 
@@ -903,7 +907,7 @@ def test_all_drops_the_collection_even_of_another_embedder(full: House, tmp_path
     told = str(catalog.sizes(store, FakeEmbedder())["x"].error)
     assert "older" in told
     assert "openbook reindex --collection x" in told
-    assert catalog.removed(store, "x", [], Path("/"), everything=True).removed == ()
+    assert catalog.removed(store, Uploads(tmp_path), "x", [], Path("/"), everything=True).removed == ()
     assert store.names() == []
 
 

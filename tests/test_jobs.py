@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ingest.report import FileResult, Progress
 from ingest.run import Run
 from rag.errors import BadRequest, JobNotFound, SourceMissing, StoreUnavailable
 
-ASKED = Run("c", ("/files",), prune=True)
+ASKED = Run("c", ("/files",), prune=True, changed=("/files/a.md",))
 GOOD = FileResult("files/a.md", "file:///files/a.md", "added", passages=3, tokens=99)
 BAD = FileResult("files/b.pdf", "file:///files/b.pdf", "failed", reason="It is broken.")
 
@@ -62,6 +63,13 @@ def test_from_asking_to_done(jobs: Jobs) -> None:
     assert done.left_s(began) is None
     assert jobs.results(job.id) == [GOOD, BAD]
     assert jobs.results(job.id, after=1) == [BAD]
+
+
+def test_asked_for_twice_by_one_id_it_is_one_job(jobs: Jobs) -> None:
+    first = jobs.add(ASKED, "one")
+    jobs.begin()
+    assert jobs.add(ASKED, "one").state == "running"
+    assert [view.job.id for view in jobs.newest()] == [first.id] == ["one"]
 
 
 def test_the_oldest_first_and_the_newest_shown_first(jobs: Jobs) -> None:
@@ -131,7 +139,7 @@ def test_failed_as_a_whole_then_tried_again(jobs: Jobs) -> None:
         "Check the path.",
     )
     again = jobs.retry(asked.id)
-    assert (again.state, again.run) == ("queued", ASKED)
+    assert (again.state, again.run) == ("queued", replace(ASKED, retry=True))  # failed files included
     assert (again.error, again.counts, jobs.results(asked.id)) == ("", {}, [])
     assert jobs.begin()
 

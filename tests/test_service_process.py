@@ -10,7 +10,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count, islice
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import httpx
@@ -409,3 +412,102 @@ def test_a_job_is_done_though_the_service_is_killed_in_the_middle(
     assert done["job"]["counts"].get("unchanged", 0) >= 2
     assert len(house.json("documents", "-c", "team")["documents"]) == 120
     assert house.stop() == 0
+
+
+# --- uploads ----------------------------------------------------------------------------------------------------
+
+
+def uploading(service: Service, **arguments: Any) -> httpx.Response:
+    record = owner.find(service.data)
+    assert record
+    headers = {"Authorization": f"Bearer {record.token}"}
+    url = f"{service.url}/v1/uploads?collection=team"
+    return httpx.post(url, headers=headers | arguments.pop("headers", {}), timeout=60, **arguments)
+
+
+def batch(number: int) -> dict[str, bytes]:
+    texts = {f"{number}/{name}.md": f"What {name} of {number} says.\n".encode() for name in "abc"}
+    return texts | {f"{number}/padding.bin": b"\0" * 4_000_000}  # so that it takes a while to send
+
+
+def as_parts(files: dict[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("files", file) for file in files.items()]
+
+
+@pytest.mark.models
+def test_killed_at_any_moment_every_upload_is_whole_and_ingested_or_not_there(
+    make: Callable[..., Service], record_property: Callable[[str, object], None]
+) -> None:
+    house = make()
+    seed = int(os.environ.get("OPENBOOK_TEST_SEED", random.randrange(10**6)))
+    record_property("seed", seed)
+    moments = random.Random(seed)
+    root = house.data / "files" / "team" / "uploads"
+    accepted: list[int] = []
+    numbers = count()
+    for _ in range(3):
+        serving(house)
+        assert not (house.data / "files" / ".incoming").exists()
+        killer = Timer(moments.uniform(0, 0.3), house.stop, [signal.SIGKILL])
+        killer.start()
+        with suppress(httpx.TransportError, AssertionError):  # it is killed; then nobody owns the folder
+            for number in islice(numbers, 4):
+                reply = uploading(house, files=as_parts(batch(number)))
+                assert reply.status_code == 202, reply.text
+                accepted.append(number)
+        killer.join()
+    serving(house)
+    until(lambda: all(job["job"]["state"] == "done" for job in house.json("jobs")["jobs"]))
+    documents = house.json("documents", "-c", "team")["documents"] if accepted else []
+    for number in range(next(numbers)):
+        there = {f"{number}/{path.name}": path.read_bytes() for path in (root / str(number)).glob("*")}
+        names = [d["source"] for d in documents if f"/uploads/{number}/" in d["source"]]
+        assert (there, len(names)) in ((batch(number), 3), ({}, 0)), (seed, number)
+        assert there or number not in accepted, (seed, number)
+    assert house.stop() == 0
+
+
+def test_an_upload_that_is_cut_by_a_kill_is_cleared(make: Callable[..., Service]) -> None:
+    house = serving(make())
+    incoming = house.data / "files" / ".incoming"
+    record = owner.find(house.data)
+    assert record
+    half = "\r\n".join(
+        (
+            "POST /v1/uploads HTTP/1.1", f"Host: 127.0.0.1:{house.port}", f"Authorization: Bearer {record.token}",
+            "Content-Type: multipart/form-data; boundary=x", "Content-Length: 1000000", "",
+            "--x", 'Content-Disposition: form-data; name="files"; filename="half.md"', "", "half",
+        )
+    )  # fmt: skip
+    with socket.create_connection(("127.0.0.1", house.port)) as connection:
+        connection.sendall(half.encode())
+        until(lambda: list(incoming.rglob("half.md")))
+        house.stop(signal.SIGKILL)
+    assert list(incoming.rglob("half.md"))
+    serving(house)
+    assert not incoming.exists()
+    assert house.json("jobs")["jobs"] == []
+    assert house.stop() == 0
+
+
+def test_a_client_hears_that_it_sends_too_much(make: Callable[..., Service]) -> None:
+    house = make()
+    house.environment["OPENBOOK_MAX_UPLOAD_BYTES"] = "1000000"
+    serving(house)
+
+    def chunks() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.md"\r\n\r\n'
+        for _ in range(300):
+            yield b"x" * 100_000
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    for arguments in (
+        {"files": as_parts({"a.md": b"x" * 30_000_000})},
+        {"content": chunks(), "headers": headers},
+    ):
+        reply = uploading(house, **arguments)
+        assert (reply.status_code, reply.json()["code"]) == (413, "UploadTooLarge")
+        assert "OPENBOOK_MAX_UPLOAD_BYTES" in reply.json()["hint"]
+    assert not list((house.data / "files").rglob("*.md"))
+    assert house.stop() == 0
+    assert "Traceback" not in house.log.read_text()

@@ -120,9 +120,13 @@ class Collection:
         visible = (to_document(payload) for payload in payloads if payload["revision"])
         return sorted(visible, key=lambda document: document.source)
 
-    def size(self) -> tuple[int, int]:
-        documents = self._points.count(Where({"kind": "document"}, {"revision": ""}))
-        return documents, self._points.count(Where({"kind": "passage", "state": "live"}))
+    def size(self, among: Filter | None = None) -> tuple[int, int]:
+        if not among:
+            documents = self._points.count(Where({"kind": "document"}, {"revision": ""}))
+            return documents, self._points.count(_LIVE)
+        where = self._where(among)
+        documents = sum(filters.admits(among, document) for document in self.documents())
+        return documents, self._points.count(where) if where else 0
 
     def put(self, document: Document, passages: Sequence[Passage], vectors: Vectors) -> None:
         if len(passages) != len(vectors) or not passages:

@@ -1,0 +1,139 @@
+"""From hits to the context that fits: how many tokens there are, what may be read, packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rag import prompt
+from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
+from rag.pack import pack, pack_whole
+from rag.ports import Reader, TokenCounter
+from rag.types import Context, Document, Hit, Passage, Question
+
+# Documents of a corpus that is small enough to be read whole are few; a longer catalog is not even summed up.
+WHOLE_CORPUS_DOCUMENTS = 500
+# Passages read from the index on either side of a hit: more than a budget lets most hits grow, and a bound on
+# what a question costs however long the documents are.
+REACH = 32
+# The chat template around two messages, and what joins between counted pieces may add, in tokens.
+TEMPLATE_TOKENS = 64
+USUAL_TOKENS = 32768  # of documents, where nothing else is said: most models are at their best below
+# A long budget needs more hits to be filled: one for so many tokens of it, up to a bound on what a search costs.
+TOKENS_PER_HIT, MOST_HITS = 80, 400
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``context_tokens`` and ``answer_tokens`` of None: by the model's window."""
+
+    search: int = 48
+    question_characters: int = 8000
+    context_tokens: int | None = None
+    answer_tokens: int | None = None
+
+    def check(self, text: str) -> None:
+        """Raises BadRequest for a question that is empty or no text, QuestionTooLong for a long one."""
+        if not text.strip():
+            raise BadRequest("The question is empty.", "Ask something.")
+        if len(text) > self.question_characters:
+            raise QuestionTooLong.of(len(text), self.question_characters)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise BadRequest("The question holds half a character (a lone surrogate).", "Send valid UTF-8.")
+
+    def reserve(self, question: Question, window: int) -> int:
+        """Tokens kept for the answer."""
+        return question.max_answer_tokens or self.answer_tokens or min(1024, window // 8)
+
+    def budget(self, question: Question, window: int, tokens: TokenCounter) -> int:
+        """Tokens for documents: what was asked for, else what is set, and never more than the window leaves. Raises
+        ContextTooLong where that is nothing."""
+        reserve = self.reserve(question, window)
+        fixed = sum(tokens.count([prompt.SYSTEM, question.text])) + TEMPLATE_TOKENS
+        room = window - reserve - fixed
+        if room <= 0:
+            raise ContextTooLong(
+                f"The question and an answer of {reserve:,} tokens leave no room for documents "
+                f"in the model's window of {window:,} tokens.",
+                "Ask a shorter question or lower max_answer_tokens.",
+                needed=reserve + fixed,
+                budget=window,
+            )
+        return min(room, question.max_context_tokens or self.context_tokens or min(USUAL_TOKENS, room))
+
+    def hits(self, budget: int) -> int:
+        return min(max(self.search, budget // TOKENS_PER_HIT), max(self.search, MOST_HITS))
+
+
+def gather(
+    index: Reader, question: Question, hits: Sequence[Hit], budget: int, tokens: TokenCounter
+) -> Context:
+    """What is read of the index for a question: all of a small corpus, else what its hits and the policy choose."""
+    if not hits:
+        return Context((), (), 0, budget)
+    counted = _Counted(index, tokens)
+    if not question.among and (whole := _whole_corpus(counted, budget)):
+        return whole
+    documents = {hit.document.id: hit.document for hit in hits}
+    texts = {id_: _around(counted, document, hits, question) for id_, document in documents.items()}
+    known = {(id_, p.ordinal): p for id_, passages in texts.items() for p in passages}
+    # A document may be replaced between search and read: its hits of the old revision are gone.
+    current = [
+        replace(hit, passage=passage)
+        for hit in hits
+        if (passage := known.get((hit.document.id, hit.passage.ordinal)))
+    ]
+    headers = counted.headers(list(documents.values()), texts)
+    return pack(current, texts, budget, headers, question.policy)
+
+
+class _Counted:
+    """An index whose passages have the token counts of the model that is served now."""
+
+    def __init__(self, index: Reader, tokens: TokenCounter) -> None:
+        self.index, self._tokens = index, tokens
+
+    def read(self, document: Document, ordinals: tuple[int, int] | None = None) -> list[Passage]:
+        """Of the document's revision; nothing where it has been replaced meanwhile."""
+        read = self.index.read(document.id, ordinals)
+        passages = [passage for passage in read if passage.revision == document.revision]
+        if document.tokenizer == self._tokens.name:
+            return passages
+        counts = self._tokens.count([passage.text for passage in passages])
+        return [replace(passage, tokens=count) for passage, count in zip(passages, counts, strict=True)]
+
+    def headers(
+        self, documents: Sequence[Document], texts: Mapping[str, Sequence[Passage]]
+    ) -> dict[str, int]:
+        headings = [prompt.widest_heading(document, texts[document.id]) for document in documents]
+        counts = self._tokens.count(headings)
+        return {document.id: count for document, count in zip(documents, counts, strict=True)}
+
+
+def _around(
+    counted: _Counted, document: Document, hits: Sequence[Hit], question: Question
+) -> list[Passage]:
+    """A document's passages within REACH of its hits, or all of them where documents are what is packed."""
+    if question.policy == "documents":
+        return counted.read(document)
+    ordinals = sorted(hit.passage.ordinal for hit in hits if hit.document.id == document.id)
+    stretches: list[tuple[int, int]] = []
+    for ordinal in ordinals:
+        first, last = ordinal - REACH, ordinal + REACH
+        if stretches and first <= stretches[-1][1] + 1:
+            first = stretches.pop()[0]
+        stretches.append((first, last))
+    return [passage for stretch in stretches for passage in counted.read(document, stretch)]
+
+
+def _whole_corpus(counted: _Counted, budget: int) -> Context | None:
+    index = counted.index
+    if index.size()[0] > WHOLE_CORPUS_DOCUMENTS:
+        return None
+    documents = index.documents()
+    if sum(document.tokens for document in documents) > 2 * budget:  # by whichever tokenizer: cannot fit
+        return None
+    texts = {document.id: counted.read(document) for document in documents}
+    if any(len(texts[document.id]) != document.passages for document in documents):
+        return None  # one that has been replaced or removed meanwhile is not read whole
+    return pack_whole(documents, texts, budget, counted.headers(documents, texts))
