@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -27,8 +27,8 @@ from rag.compose import Engine, ModelServer, open_rag
 from rag.errors import BadRequest, ServiceUnreachable
 from rag.remote import Remote, find_service
 from rag.settings import Settings, load_settings
-from rag.terminal import CollectionOption, JsonOption, err, literal, out, print_json
-from rag.types import Answer, Citation, Question, Receipt, short_name
+from rag.terminal import JsonOption, err, literal, out, print_json
+from rag.types import Answer, Citation, Policy, Question, Receipt, short_name
 
 EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
 QUOTE_CHARACTERS = 240  # of a quotation on the screen; --json has all of it
@@ -46,7 +46,14 @@ def serve(
 
 def ask(
     question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
-    collection: CollectionOption = "default",
+    collection: CollectionsOption = None,
+    path: PathOption = None,
+    kind: TypeOption = None,
+    since: SinceOption = "",
+    until: UntilOption = "",
+    heading: HeadingOption = None,
+    field: FieldOption = None,
+    policy: Annotated[Policy, typer.Option(help="How the context is packed.")] = "auto",
     max_context_tokens: Annotated[
         int | None, typer.Option(min=1, help="Most tokens of documents to read.")
     ] = None,
@@ -55,7 +62,14 @@ def ask(
 ) -> None:
     """Answer a question from a collection, with citations and a receipt."""
     settings = load_settings()
-    asked = Question(_text(question), collection, max_context_tokens, max_answer_tokens)
+    asked = Question(
+        _text(question),
+        collections(collection),
+        max_context_tokens,
+        max_answer_tokens,
+        among=filter_of(path, kind, since, until, heading, field),
+        policy=policy,
+    )
     with _answer_view(quiet=as_json) as view:
         answer = _ask(settings, asked, view)
     if as_json:
@@ -109,7 +123,8 @@ def _ask(settings: Settings, question: Question, view: _View) -> Answer:
     service = find_service(settings.data_dir)
     if service is None:
         return asyncio.run(_local_ask(settings, question, view))
-    body = asdict(question) | {"question": question.text, "stream": True}
+    body = wire.dump(question) | {"question": question.text, "stream": True}
+    body["filter"] = body.pop("among")
     del body["text"]
     for event in service.stream("POST", "/v1/answer", EVENTS, last="answer", json=body):
         view.show(event)
@@ -120,8 +135,7 @@ def _ask(settings: Settings, question: Question, view: _View) -> Answer:
 async def _local_ask(settings: Settings, question: Question, view: _View) -> Answer:
     async with open_rag(settings, "openbook ask") as engine:
         # Before a model server is started for a minute: is there anything to ask, and is it a question?
-        await asyncio.to_thread(engine.rag.store.open, question.collection)
-        engine.rag.check(question.text)
+        await engine.rag.check(question)
         await _model_ready(engine, view)
         async for event in engine.rag.stream(question):
             view.show(event)
@@ -144,19 +158,26 @@ async def _model_ready(engine: Engine, view: _View) -> None:
 
 def search(
     query: Annotated[str, typer.Argument(help="What to look for; - reads it from standard input.")],
-    collection: CollectionOption = "default",
+    collection: CollectionsOption = None,
+    path: PathOption = None,
+    kind: TypeOption = None,
+    since: SinceOption = "",
+    until: UntilOption = "",
+    heading: HeadingOption = None,
+    field: FieldOption = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Passages to show.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
     """Show the passages that a question would find, best first, without asking the model."""
     settings = load_settings()
-    text = _text(query)
+    among = filter_of(path, kind, since, until, heading, field)
+    asked = Question(_text(query), collections(collection), among=among)
     with err.status("searching", spinner="dots"):
         if service := find_service(settings.data_dir):
-            body = {"query": text, "collection": collection, "limit": limit}
+            body = {"query": asked.text, "collection": asked.collection, "limit": limit, "filter": wire.dump(among)}
             found = service.call("POST", "/v1/search", SearchReply, json=body)
         else:
-            found = asyncio.run(_local_search(settings, text, collection, limit))
+            found = asyncio.run(_local_search(settings, asked, limit))
     if as_json:
         print_json(found)
         return
@@ -166,12 +187,12 @@ def search(
         out.print(f"[bold]{rank}.[/bold] {escape(place)}  [dim]{hit.score:.4f}[/dim]")
         out.print("   " + _shortened(passage.text), markup=False, style="dim")
     if not found.hits:
-        out.print(f"nothing found in {collection!r}")
+        out.print(f"nothing found in {', '.join(map(repr, asked.collections))}")
 
 
-async def _local_search(settings: Settings, query: str, collection: str, limit: int) -> SearchReply:
+async def _local_search(settings: Settings, question: Question, limit: int) -> SearchReply:
     async with open_rag(settings, "openbook search") as engine:
-        return SearchReply(collection, tuple(await engine.rag.search(query, collection, limit)))
+        return SearchReply(question.collection, tuple(await engine.rag.search(question, limit)))
 
 
 def status(

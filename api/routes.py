@@ -81,10 +81,12 @@ def owner_only(engine: EngineOf, authorization: Annotated[str, Header()] = "") -
 async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any:
     question = Question(
         body.question,
-        body.collection,
+        _collections(body.collection),
         max_context_tokens=body.max_context_tokens,
         max_answer_tokens=body.max_answer_tokens,
         temperature=body.temperature,
+        among=body.filter,
+        policy=body.policy,
     )
     if not body.stream:
         return await _while_wanted(request, engine.rag.answer(question))
@@ -144,8 +146,12 @@ def event_of(name: str, value: Any) -> dict[str, str]:
     summary="Passages for a query, best first",
 )
 async def search(body: SearchRequest, engine: EngineOf) -> SearchReply:
-    hits = await engine.rag.search(body.query, body.collection, body.limit)
-    return SearchReply(body.collection, tuple(hits))
+    question = Question(body.query, _collections(body.collection), among=body.filter)
+    return SearchReply(question.collection, tuple(await engine.rag.search(question, body.limit)))
+
+
+def _collections(asked: str | list[str]) -> str | tuple[str, ...]:
+    return asked if isinstance(asked, str) else tuple(asked)
 
 
 @router.post(

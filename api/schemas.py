@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ingest.catalog import Size
 from ingest.jobs import Pending
-from rag.types import Hit
+from rag.types import Filter, Hit, Policy
 
 
 def _unicode(text: str) -> str:
@@ -31,7 +31,9 @@ class Request(BaseModel):
 
 class AnswerRequest(Request):
     question: Text = Field(description="What to answer from the collection's documents.")
-    collection: str = "default"
+    collection: str | list[str] = Field("default", description="One collection, or several.")
+    filter: Filter = Field(default_factory=Filter, description="Only what it admits is searched and read.")
+    policy: Policy = Field("auto", description="How the context is packed; docs/answers.md.")
     max_context_tokens: int | None = Field(
         None, ge=1, description="Most tokens of documents to read; by default as the server is set."
     )
@@ -44,13 +46,14 @@ class AnswerRequest(Request):
 
 class SearchRequest(Request):
     query: Text
-    collection: str = "default"
+    collection: str | list[str] = "default"
+    filter: Filter = Field(default_factory=Filter)
     limit: int = Field(10, ge=1, le=200)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchReply:
-    collection: str
+    collection: str | tuple[str, ...]
     hits: tuple[Hit, ...]
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ingest.work import Tally, Work
+from rag.indexed import dense_text
 from rag.ports import Embedder, Vectors
-from rag.text import indexed_text
 
 EMBED_BATCH = 128  # passages between two signs of progress: seconds on a CPU
 
@@ -52,7 +52,7 @@ class Batches:
             work = self._waiting[0]
             assert work.document
             some = work.tiles[work.queued : work.queued + EMBED_BATCH - len(texts)]
-            texts += [indexed_text(work.document, tile) for tile in some]
+            texts += [dense_text(work.document, tile) for tile in some]
             self.parts.append(Part(work, work.queued, len(some)))
             work.queued += len(some)
             if work.queued == len(work.tiles):

@@ -7,17 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-<<<<<<< HEAD
 from ingest.documents import is_outdated
 from ingest.passages import max_characters_for
-from rag.errors import BadRequest, DocumentNotFound, RagError, StoreError
-from rag.ports import Embedder, Index, Store
-from rag.reading import read
-=======
 from ingest.uploads import Sent, Uploads
 from rag.errors import BadRequest, CollectionNotFound, DocumentNotFound, RagError, StoreError
-from rag.ports import Index, Store
->>>>>>> main
+from rag.ports import Embedder, Index, Reader, Store
+from rag.reading import read
 from rag.types import Document
 
 
@@ -55,12 +50,12 @@ def sizes(store: Store, embedder: Embedder) -> dict[str, Size]:
 
 def _size(store: Store, name: str, max_characters: int) -> Size:
     try:
-        return read(store, name, lambda index: _counted(index, max_characters))
+        return read(store, [name], lambda index: _counted(index, max_characters))
     except RagError as error:
         return Size(error=str(error))
 
 
-def _counted(index: Index, max_characters: int) -> Size:
+def _counted(index: Reader, max_characters: int) -> Size:
     documents, passages = index.size()
     outdated = sum(is_outdated(document, max_characters) for document in index.documents())
     return Size(documents, passages, outdated)
@@ -68,7 +63,7 @@ def _counted(index: Index, max_characters: int) -> Size:
 
 def listing(store: Store, collection: str) -> Listing:
     """Raises CollectionNotFound."""
-    return Listing(collection, tuple(read(store, collection, lambda index: index.documents())))
+    return Listing(collection, tuple(read(store, [collection], lambda index: index.documents())))
 
 
 def removed(

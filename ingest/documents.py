@@ -15,6 +15,8 @@ from ingest.sources import Source
 from ingest.work import Work
 from ingest.workers import Read
 from rag.errors import CollectionNotFound
+from rag.indexed import INDEXING_VERSION
+from rag.language import language_of
 from rag.ports import Embedder, Index, Store, TokenCounter, Vectors
 from rag.types import Document, Passage, short_name
 
@@ -31,6 +33,7 @@ def revision_of(uri: str, media_type: str, content_hash: str, max_characters: in
         parser_version(media_type),
         TILING_VERSION,
         str(max_characters),
+        INDEXING_VERSION,
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -39,6 +42,14 @@ def is_outdated(document: Document, max_characters: int) -> bool:
     """Whether the same bytes would now be read, or cut into passages, by another version than made it."""
     now = revision_of(document.source, document.media_type, document.content_hash, max_characters)
     return document.revision != now
+
+
+def _modified_at(source: Source) -> str:
+    try:
+        changed = source.path.stat().st_mtime
+    except OSError:
+        return ""
+    return datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
 
 
 class Documents:
@@ -97,6 +108,9 @@ class Documents:
             empty_pages=parsed.empty_pages,
             tokenizer=self._tokens.name,
             ingested_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            modified_at=_modified_at(source),
+            language=language_of(parsed.text),
+            fields=parsed.fields,
         )
         return work.document
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Region:
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """``regions`` are sorted by start, the first at 0 (an empty text has none). ``text`` uses ``\\n`` only.
-    Of ``pages``, ``ocr_pages`` were read from their image and ``empty_pages`` gave no text."""
+    Of ``pages``, ``ocr_pages`` were read from their image and ``empty_pages`` gave no text.
+    ``fields`` is the front matter."""
 
     text: str
     title: str
@@ -30,6 +31,7 @@ class Parsed:
     pages: int | None = None
     ocr_pages: int = 0
     empty_pages: int = 0
+    fields: Mapping[str, str | list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         starts = [region.start for region in self.regions]

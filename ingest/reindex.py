@@ -17,8 +17,8 @@ from ingest.pipeline import Event
 from ingest.report import FileResult, Found, Progress, Report, Status
 from rag.answer import Rag
 from rag.errors import FingerprintMismatch
+from rag.indexed import dense_text
 from rag.ports import Embedder, Index, Store, Vectors
-from rag.text import indexed_text
 from rag.types import Document, Passage
 
 SUFFIX = ".rebuilt"  # of the collection's name, while it is made
@@ -62,7 +62,7 @@ def _beside(store: Store, collection: str) -> Index:
 
 
 def _embedded(embedder: Embedder, document: Document, passages: list[Passage]) -> Vectors:
-    return embedder.embed([indexed_text(document, passage) for passage in passages])
+    return embedder.embed([dense_text(document, passage) for passage in passages])
 
 
 def _result(document: Document, status: Status) -> FileResult:

@@ -44,9 +44,7 @@ def begin(engine: Engine, run: Run) -> Iterator[Event]:
 
 
 def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch: Path) -> Iterator[Event]:
-    shutil.rmtree(
-        scratch, ignore_errors=True
-    )  # what a run that was killed has left; one is at work at a time
+    _clear(scratch)  # what a run that was killed has left; one is at work at a time
     paths = [Path(path) for path in run.paths]
     changed = None if run.changed is None else [Path(path) for path in run.changed]
     with (
@@ -55,8 +53,7 @@ def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch:
     ):
         if run.retry and not run.dry:
             failures.forget(run.collection)
-<<<<<<< HEAD
-        events = ingestion.run(paths, changed, failures, contents, dry=run.dry)
+        events = ingestion.run(paths, changed, failures, contents, explicit=run.explicit, dry=run.dry)
         try:
             yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events
         finally:
@@ -65,7 +62,3 @@ def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch:
 
 def _clear(scratch: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
-=======
-        events = ingestion.run(paths, changed, failures, contents, explicit=run.explicit, dry=run.dry)
-        yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events
->>>>>>> main

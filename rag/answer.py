@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from rag import account, prompt
+from rag import account, filters, prompt
 from rag.gather import Limits as Limits
-from rag.gather import gather
+from rag.gather import USUAL_TOKENS, gather
 from rag.ports import Embedder, Generator, Reader, Reranker, Store, TokenCounter
 from rag.reading import read
 from rag.reply import Reply
@@ -57,7 +57,7 @@ class Rag:
     async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
         """A Reading, Pieces, then the Answer. Raises RagErrors, also between events."""
         stages = Stages()
-        self.limits.check(question.text)
+        await self.check(question)
         model = await self.generator.model()
         budget = await asyncio.to_thread(self.limits.budget, question, model.window, self.tokens)
         hits, context, size = await self._reading(question, partial(self._gathered, question, budget, stages))
@@ -82,16 +82,22 @@ class Rag:
                     return event
         raise AssertionError("a stream ends with an answer")
 
+    async def check(self, question: Question) -> None:
+        """Raises what is wrong with a question before a model is asked anything."""
+        self.limits.check(question.text)
+        filters.check(question.among)
+        await self._reading(question, lambda index: None)
+
     async def read(self, question: Question) -> Context:
         """What would be read for a question, in ``max_context_tokens`` tokens; no model is asked."""
-        self.limits.check(question.text)
-        budget = question.max_context_tokens or self.limits.context_tokens or 32768
+        await self.check(question)
+        budget = question.max_context_tokens or self.limits.context_tokens or USUAL_TOKENS
         _, context, _ = await self._reading(question, partial(self._gathered, question, budget, Stages()))
         return context
 
     async def search(self, question: Question, limit: int) -> list[Hit]:
         """Passages for a question, best first, without asking the model."""
-        self.limits.check(question.text)
+        await self.check(question)
         return await self._reading(question, partial(self._retrieved, question, limit, Stages()))
 
     async def _reading(self, question: Question, work: Callable[[Reader], T]) -> T:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
 from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
+from rag.errors import BadRequest
 from rag.types import Document, Filter
+
+
+def check(among: Filter) -> None:
+    """Raises BadRequest for what is no day."""
+    for day in (among.since, among.until):
+        try:
+            if day:
+                date.fromisoformat(day)
+        except ValueError as error:
+            raise BadRequest(f"{day!r} is not a day.", "Write it as 2026-01-31.") from error
 
 
 def admits(among: Filter, document: Document) -> bool:

@@ -110,9 +110,7 @@ class _Counted:
         return {document.id: count for document, count in zip(documents, counts, strict=True)}
 
 
-def _around(
-    counted: _Counted, document: Document, hits: Sequence[Hit], question: Question
-) -> list[Passage]:
+def _around(counted: _Counted, document: Document, hits: Sequence[Hit], question: Question) -> list[Passage]:
     """A document's passages within REACH of its hits, or all of them where documents are what is packed."""
     if question.policy == "documents":
         return counted.read(document)

@@ -20,7 +20,12 @@ class Reply:
     last: Delta = field(default_factory=Delta)
 
     async def pieces(
-        self, generator: Generator, messages: Sequence[Message], max_tokens: int, temperature: float, stages: Stages
+        self,
+        generator: Generator,
+        messages: Sequence[Message],
+        max_tokens: int,
+        temperature: float,
+        stages: Stages,
     ) -> AsyncGenerator[str, None]:
         """The text as it arrives. Closing it ends the generation on the server too."""
         began, first = time.perf_counter(), None

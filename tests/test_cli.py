@@ -23,11 +23,8 @@ import openbook.cli
 from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
 from fakes import FakeGenerator
 from ingest.jobs import Jobs
-<<<<<<< HEAD
 from ingest.run import Run
-=======
 from ingest.uploads import Uploads
->>>>>>> main
 from rag import errors as e
 from rag import owner
 from rag.remote import Remote

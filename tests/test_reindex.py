@@ -16,9 +16,9 @@ from ingest.reindex import reindexed
 from ingest.report import FileResult, Report
 from rag.answer import Limits, Rag
 from rag.errors import CollectionNotFound, FingerprintMismatch, StoreUnavailable
+from rag.indexed import dense_text
 from rag.ports import Index, Store, Vectors
 from rag.store.edge import EdgeStore
-from rag.text import indexed_text
 from rag.types import Question
 
 
@@ -66,7 +66,7 @@ def test_the_same_documents_with_vectors_of_the_new_model(other: Rag) -> None:
     index = other.store.open("team")
     assert [(document, index.read(document.id)) for document in index.documents()] == held
     for document, passages in held:
-        expected: Vectors = Other().embed([indexed_text(document, passage) for passage in passages])
+        expected: Vectors = Other().embed([dense_text(document, passage) for passage in passages])
         np.testing.assert_allclose(index.vectors(passages), expected, atol=1e-6)
     assert other.store.names() == ["team"]
     hits = index.search("text of b", Other().embed_query("text of b"), 3)

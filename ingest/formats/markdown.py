@@ -6,9 +6,11 @@ those of the file. unstructured turns Markdown into HTML first and so loses them
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import re
 
+import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -19,6 +21,9 @@ from ingest.parsed import Parsed, join_bare
 # YAML between two lines of dashes at the top of the file; CommonMark would read it as a heading.
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
+
+_MAX_FRONT = 20_000  # characters
+_SCALARS = (str, int, float, bool, datetime.date)
 
 _INLINE = MarkdownIt("commonmark")
 # Emphasis and links of the body are not needed, and parsing them takes most of the time.
@@ -32,9 +37,27 @@ def parse_markdown(data: bytes, name: str) -> Parsed:
     offset = front.end() if front else 0
     headings = _headings(text, offset)
     regions, bare = heading_regions(text, headings, offset)
+    fields = _fields(front.group(1)) if front else {}
     named = _FRONT_TITLE.search(front.group(1)) if front else None
     top = next((title for _, _, level, title in headings if level == 1), "")
-    return Parsed(text, (named.group(2) if named else "") or top or name, join_bare(regions, bare))
+    return Parsed(
+        text, (named.group(2) if named else "") or top or name, join_bare(regions, bare), fields=fields
+    )
+
+
+def _fields(yaml_text: str) -> dict[str, str | list[str]]:
+    """Scalars and lists of them, as text; what is no such front matter has none."""
+    try:
+        found = yaml.safe_load(yaml_text[:_MAX_FRONT])
+    except yaml.YAMLError:
+        return {}
+    fields: dict[str, str | list[str]] = {}
+    for name, value in found.items() if isinstance(found, dict) else ():
+        if isinstance(value, list) and all(isinstance(each, _SCALARS) for each in value):
+            fields[str(name)] = [str(each) for each in value]
+        elif isinstance(value, _SCALARS):
+            fields[str(name)] = str(value)
+    return fields
 
 
 def _headings(text: str, offset: int) -> list[Heading]:

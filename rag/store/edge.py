@@ -221,12 +221,10 @@ class EdgePoints:
         self, query: list[float] | Sparse, where: Where, limit: int
     ) -> list[tuple[str, Payload, float]]:
         if isinstance(query, Sparse):
-            vector, using = qe.SparseVector(query.indices, query.values), SPARSE
+            nearest = qe.Query.Nearest(qe.SparseVector(query.indices, query.values), SPARSE)
         else:
-            vector, using = query, DENSE
-        request = qe.QueryRequest(
-            limit=limit, query=qe.Query.Nearest(vector, using), filter=_filter(where), with_payload=True
-        )
+            nearest = qe.Query.Nearest(query, DENSE)
+        request = qe.QueryRequest(limit=limit, query=nearest, filter=_filter(where), with_payload=True)
         with self._using("Searching the index failed") as shard:
             found = shard.query(request)
         return [(str(point.id), cast(Payload, point.payload), point.score) for point in found]
