@@ -16,8 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from api.doctor import examine, unready
-from api.schemas import SearchReply, Status
+from api.replies import SearchReply, Status
 from ingest import catalog
 from rag import owner
 from rag.answer import Event, Piece, Reading
@@ -213,6 +212,8 @@ async def _local_status(settings: Settings) -> Status:
 
 def _wait_ready(settings: Settings, timeout: float) -> None:
     """Returns when the service is ready; raises ServiceUnreachable saying what it still waited for."""
+    from api.doctor import unready  # what it imports costs every other command a third of a second
+
     deadline = time.monotonic() + timeout
     told = "no service runs on this data folder"
     with err.status("waiting for the service", spinner="dots") as spinner:
@@ -231,6 +232,8 @@ def _wait_ready(settings: Settings, timeout: float) -> None:
 
 def doctor(as_json: JsonOption = False) -> None:
     """Check environments, model, store, model server and disk, and say how to mend each."""
+    from api.doctor import examine
+
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     findings = []
     for finding in examine(load_settings()):

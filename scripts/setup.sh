@@ -142,7 +142,7 @@ set_up() {
     build .venv locks/app.lock
     pip_into .venv 1 --no-deps --no-build-isolation --editable .
     finish .venv locks/app.lock \
-      "torch, sentence_transformers, openvino, qdrant_client, qdrant_edge, openbook.cli, api.serve, ingest.workers"
+      "torch, sentence_transformers, openvino, qdrant_client, qdrant_edge, openbook.app, api.serve, ingest.workers"
   fi
   say "[3/$steps] The test tools"
   if [ "$dev" = 0 ]; then

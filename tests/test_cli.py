@@ -526,7 +526,7 @@ def test_doctor_says_what_a_model_server_does(
 # --- the start ----------------------------------------------------------------------------------------------------
 
 HEAVY = ("fastapi", "starlette", "uvicorn", "unstructured", "torch", "transformers", "sentence_transformers",
-         "llama_index", "qdrant_client", "nltk", "spacy", "pandas")  # fmt: skip
+         "llama_index", "qdrant_client", "nltk", "spacy", "pandas", "openvino", "api.schemas")  # fmt: skip
 
 
 @pytest.mark.process

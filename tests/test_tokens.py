@@ -83,7 +83,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def served(answer: Answer, base_url: str = "http://model.test/v1/") -> ServedTokenizer:
-    return ServedTokenizer(httpx.Client(transport=httpx.MockTransport(answer)), base_url)
+    return ServedTokenizer(base_url, transport=httpx.MockTransport(answer))
 
 
 def words(request: httpx.Request) -> httpx.Response:
