@@ -10,7 +10,7 @@ from typing import Protocol
 
 from rag.answer import Limits, Rag
 from rag.errors import ModelUnavailable
-from rag.models.embed import SentenceEmbedder
+from rag.models.embed import SentenceEmbedder, prepared_models
 from rag.models.embed_cache import CachedEmbedder
 from rag.models.tokens import ServedTokenizer, TokenizerFile
 from rag.models.vllm_client import ChatClient
@@ -70,7 +70,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
 
 
 def embedder_of(settings: Settings) -> SentenceEmbedder:
-    return SentenceEmbedder(settings.embedder, settings.data_dir / "cache" / "models")
+    return SentenceEmbedder(settings.embedder, settings.data_dir / "cache" / "models", prepared_models())
 
 
 def open_store(settings: Settings, embedder: SentenceEmbedder) -> Store:
