@@ -546,3 +546,10 @@ def test_what_takes_seconds_to_import_is_not_imported_by(arguments: list[str], t
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stderr.splitlines()[-1].endswith("[]"), ran.stderr
+
+
+@pytest.mark.process
+def test_a_worker_that_imports_the_script_imports_none_of_the_commands() -> None:
+    code = "import sys, openbook.cli; print(sorted({'typer', 'rag', 'ingest', 'api'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

@@ -162,3 +162,8 @@ def test_a_server_that_goes_away_in_between_leaves_one_way_of_counting() -> None
     counter = served(answer)
     assert counter.count(["abc", "abc def", "abc"]) == [1, 3, 1], "all estimated, not some"
     assert not counter.exact
+
+
+def test_a_client_that_nobody_asks_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx, "Client", lambda **_: pytest.fail("made"))
+    ServedTokenizer("http://model.test/v1").close()

@@ -92,7 +92,7 @@ class Collection:
             self._finish(to_document(current))
             return
         before = to_document(current) if current else dataclasses.replace(document, revision="")
-        self._write(before, dirty=True)
+        self._mark(before)
         for at in range(0, len(passages), BATCH):
             self._points.upsert(
                 [
@@ -110,13 +110,13 @@ class Collection:
         ours = {"kind": "passage", "document_id": document.id, "revision": document.revision}
         self._points.assign(Where(ours), {"state": "live"})
         self._points.flush()
-        self._write(document, dirty=True)  # the swap
+        self._mark(document)  # the swap
         self._finish(document)
 
     def remove(self, document_ids: Sequence[str]) -> None:
         for payload in self._points.get(document_ids):
             gone = dataclasses.replace(to_document(payload), revision="")
-            self._write(gone, dirty=True)
+            self._mark(gone)
             self._finish(gone)
 
     def _finish(self, document: Document) -> None:
@@ -124,7 +124,8 @@ class Collection:
         others = {"revision": document.revision} if document.revision else {}
         self._points.delete(Where({"kind": "passage", "document_id": document.id}, others))
         if document.revision:
-            self._write(document, dirty=False)
+            # Not flushed: a crash leaves it dirty, and repairing is to do this again.
+            self._points.upsert([Point(document.id, document_payload(document, dirty=False))])
         else:
             self._points.delete(Where({"kind": "document", "document_id": document.id}))
             self._points.flush()
@@ -135,8 +136,8 @@ class Collection:
             log.warning("finishing an interrupted write of %s in %s", document.source, self.name)
             self._finish(document)
 
-    def _write(self, document: Document, *, dirty: bool) -> None:
-        self._points.upsert([Point(document.id, document_payload(document, dirty=dirty))])
+    def _mark(self, document: Document) -> None:
+        self._points.upsert([Point(document.id, document_payload(document, dirty=True))])
         self._points.flush()
 
     def _sparse(self, text: str, *, query: bool) -> Sparse:
