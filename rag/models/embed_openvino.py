@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 GRAPH, TOKENIZER, DESCRIPTION, REASON = "model.xml", "tokenizer.json", "model.json", "not-convertible.txt"
 MIN_COSINE = 0.999  # to torch in float32: below it, vectors are not interchangeable
-BATCH = 8  # texts per request; 16 are no faster and take 70 MB more (docs/log.md)
+BATCH = 8  # texts per request; 16 take 70 MB more (docs/log.md)
 STEP = 16  # tokens that a batch is padded to a multiple of: fewer shapes to prepare kernels for
 CONVERSION_LIMIT_S = 600
 _FORMAT = "1"  # of the folder; raise it when what the conversion writes changes
