@@ -28,6 +28,7 @@ COPY ingest ingest
 COPY api api
 COPY evals evals
 RUN pip install --no-deps --no-build-isolation . \
+ && python -m rag.models.embed_prepare \
  && useradd --create-home --uid 1000 openbook \
  && mkdir /data && chown openbook /data
 

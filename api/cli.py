@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -16,12 +16,22 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from api.doctor import examine, unready
-from api.schemas import SearchReply, Status
+from api.filter_options import (
+    CollectionsOption,
+    FieldOption,
+    HeadingOption,
+    PathOption,
+    SinceOption,
+    TypeOption,
+    UntilOption,
+    collections,
+    filter_of,
+)
+from api.replies import SearchReply, Status
 from ingest import catalog
 from ingest.job_cli import duration, jobs_file
 from ingest.jobs import Jobs, Pending
-from rag import owner
+from rag import owner, wire
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine, ModelServer, open_rag
 from rag.errors import BadRequest, ServiceUnreachable
@@ -174,7 +184,12 @@ def search(
     asked = Question(_text(query), collections(collection), among=among)
     with err.status("searching", spinner="dots"):
         if service := find_service(settings.data_dir):
-            body = {"query": asked.text, "collection": asked.collection, "limit": limit, "filter": wire.dump(among)}
+            body = {
+                "query": asked.text,
+                "collection": asked.collection,
+                "limit": limit,
+                "filter": wire.dump(among),
+            }
             found = service.call("POST", "/v1/search", SearchReply, json=body)
         else:
             found = asyncio.run(_local_search(settings, asked, limit))
@@ -261,6 +276,8 @@ def _waiting(settings: Settings) -> tuple[Pending, ...]:
 
 def _wait_ready(settings: Settings, timeout: float) -> None:
     """Returns when the service is ready; raises ServiceUnreachable saying what it still waited for."""
+    from api.doctor import unready  # what it imports costs every other command a third of a second
+
     deadline = time.monotonic() + timeout
     told = "no service runs on this data folder"
     with err.status("waiting for the service", spinner="dots") as spinner:
@@ -279,6 +296,8 @@ def _wait_ready(settings: Settings, timeout: float) -> None:
 
 def doctor(as_json: JsonOption = False) -> None:
     """Check environments, model, store, model server and disk, and say how to mend each."""
+    from api.doctor import examine
+
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     findings = []
     for finding in examine(load_settings()):

@@ -12,9 +12,7 @@ from rag.types import Filter
 
 CollectionsOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--collection", "-c", help="Collection to search; may be repeated.", show_default="default"
-    ),
+    typer.Option("--collection", "-c", help="Collection to search; may be repeated.", show_default="default"),
 ]
 PathOption = Annotated[
     list[str] | None, typer.Option("--path", help="Only files whose path or its end matches: 'docs/*.md'.")

@@ -20,6 +20,7 @@ from fastapi.exceptions import HTTPException
 from sse_starlette import EventSourceResponse
 
 from api.problems import bug, problem_of
+from api.replies import SearchReply, Status
 from api.schemas import (
     AnswerRequest,
     Check,
@@ -27,9 +28,7 @@ from api.schemas import (
     Readiness,
     ReindexRequest,
     RemoveRequest,
-    SearchReply,
     SearchRequest,
-    Status,
 )
 from ingest import catalog
 from ingest.pipeline import Event as Happening

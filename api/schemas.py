@@ -1,18 +1,12 @@
-"""Requests and replies of the REST interface, where they are not values of rag or ingest themselves.
-
-Replies that the command line reads too are dataclasses, as those values are.
-"""
+"""Requests and replies of the REST interface, where they are not values of rag, ingest or api/replies.py themselves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ingest.catalog import Size
-from ingest.jobs import Pending
-from rag.types import Filter, Hit, Policy
+from rag.types import Filter, Policy
 
 
 def _unicode(text: str) -> str:
@@ -51,12 +45,6 @@ class SearchRequest(Request):
     limit: int = Field(10, ge=1, le=200)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchReply:
-    collection: str | tuple[str, ...]
-    hits: tuple[Hit, ...]
-
-
 class IngestRequest(Request):
     paths: list[str] = Field(min_length=1, description="Absolute paths on the machine of the service.")
     collection: str = "default"
@@ -86,20 +74,6 @@ class Check(BaseModel):
 class Readiness(BaseModel):
     ready: bool
     checks: dict[str, Check]
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """``url`` is None where no service runs, ``jobs`` those that run or wait for one."""
-
-    version: str
-    pid: int
-    data_dir: str
-    url: str | None
-    model: str
-    embedder: str
-    collections: dict[str, Size]
-    jobs: tuple[Pending, ...] = ()
 
 
 class FieldProblem(BaseModel):

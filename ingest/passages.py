@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
+import sys
 import unicodedata
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate, pairwise
@@ -105,7 +106,7 @@ def tile(parsed: Parsed, max_characters: int, sentences: Splitter | None = None)
 
     Cut after blank lines by preference, then line ends, sentences, words, and last within a word.
     Paragraphs are merged up to the limit. ``sentences`` splits one text into all its characters; it defaults
-    to Punkt as llama-index ships it, and is called only where line ends do not suffice.
+    to Punkt, and is called only where line ends do not suffice.
     """
     if max_characters < 1:
         raise ValueError(f"max_characters must be positive, got {max_characters}")
@@ -210,18 +211,28 @@ def punkt_sentences(text: str) -> list[str]:
 
 @cache
 def _punkt() -> Splitter:
-    # Seconds to import: only documents with very long lines pay for it.
-    from llama_index.core.node_parser.text.utils import split_by_sentence_tokenizer
+    with _absent("numpy", "scipy", "sklearn"):
+        from nltk.tokenize.punkt import PunktSentenceTokenizer
+    tokenizer = PunktSentenceTokenizer()  # untrained: it needs no data
 
-    split: Splitter = split_by_sentence_tokenizer()
-    # Its data ships with it, but NLTK_DATA makes it look elsewhere and download what is not there.
-    elsewhere = os.environ.pop("NLTK_DATA", None)
-    try:
-        split("Loads it. Now.")
-    finally:
-        if elsewhere is not None:
-            os.environ["NLTK_DATA"] = elsewhere
+    def split(text: str) -> list[str]:
+        starts = [start for start, _ in tokenizer.span_tokenize(text)]
+        return [text[start:end] for start, end in pairwise([*starts, len(text)])]
+
     return split
+
+
+@contextmanager
+def _absent(*names: str) -> Iterator[None]:
+    """As if these packages were not installed. NLTK imports them, where it can, for parts of it that are not used
+    here: seconds and 100 MB in each worker."""
+    unknown = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unknown))  # type: ignore[arg-type] # None: an import of it fails
+    try:
+        yield
+    finally:
+        for name in unknown:
+            del sys.modules[name]
 
 
 def _cut(text: str, ends: re.Pattern[str]) -> list[str]:

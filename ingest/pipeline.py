@@ -122,6 +122,8 @@ class Ingestion:
             while self._todo and self._has_room(*self._todo[0]):
                 source, place = self._todo.popleft()
                 yield from self._told(source, place, self._look(source, place, reader))
+            if reader is not self._reading and not (self._todo or self._unpacks or self._reads):
+                reader.close()  # embedding takes longest, and its peak is not to be above that of idle workers
             yield from self._embed(batches, partial=idle or not (self._reads or self._unpacks))
             waiting: list[Future[Any]] = [*self._unpacks, *self._reads]
             if batches.running:

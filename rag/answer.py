@@ -10,8 +10,8 @@ from functools import partial
 from typing import TypeVar
 
 from rag import account, filters, prompt
-from rag.gather import Limits as Limits
 from rag.gather import USUAL_TOKENS, gather
+from rag.gather import Limits as Limits
 from rag.ports import Embedder, Generator, Reader, Reranker, Store, TokenCounter
 from rag.reading import read
 from rag.reply import Reply

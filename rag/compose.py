@@ -8,11 +8,9 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import httpx
-
 from rag.answer import Limits, Rag
 from rag.errors import ModelUnavailable
-from rag.models.embed import SentenceEmbedder
+from rag.models.embed import SentenceEmbedder, prepared_models
 from rag.models.embed_cache import CachedEmbedder
 from rag.models.tokens import ServedTokenizer, TokenizerFile
 from rag.models.vllm_client import ChatClient
@@ -72,7 +70,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
 
 
 def embedder_of(settings: Settings) -> SentenceEmbedder:
-    return SentenceEmbedder(settings.embedder, settings.data_dir / "cache" / "models")
+    return SentenceEmbedder(settings.embedder, settings.data_dir / "cache" / "models", prepared_models())
 
 
 def open_store(settings: Settings, embedder: SentenceEmbedder) -> Store:
@@ -132,9 +130,9 @@ def token_counter(settings: Settings, stack: AsyncExitStack | ExitStack) -> Toke
         return TokenizerFile(settings.tokenizer)
     if settings.llm_url is None:
         return TokenizerFile(settings.vllm_model / "tokenizer.json")
-    headers = {"Authorization": f"Bearer {settings.llm_api_key}"} if settings.llm_api_key else {}
-    client = stack.enter_context(httpx.Client(timeout=10.0, headers=headers, trust_env=False))
-    return ServedTokenizer(client, str(settings.llm_url))
+    served = ServedTokenizer(str(settings.llm_url), api_key=settings.llm_api_key)
+    stack.callback(served.close)
+    return served
 
 
 def limits(settings: Settings) -> Limits:

@@ -22,8 +22,8 @@ from rag.types import Block, Context, Document, Drop, Hit, Passage, Policy
 # What a further hit of the same page or section loses, in units of score, once and at most; and what is left of a
 # hit's worth from one neighbour to the next. Measured as recall of evidence under equal budgets (docs/log.md).
 AGAIN, AGAIN_AT_MOST = 0.05, 0.1
-FADE = 0.2
-_FAINT = 0.02  # a neighbour that is worth less is not looked at
+FADE, FADE_BACK = 0.2, 0.19  # what follows explains more often than what comes before
+GROWTH = 32  # neighbours on either side of a hit
 
 Place = tuple[str, int]  # a passage: its document's id and its ordinal
 
@@ -40,8 +40,10 @@ def pack(
     result never exceed ``budget``."""
     hits, repeated = without_duplicates(_once(hits))
     shelf = _Shelf(texts, header_tokens)
-    for document_id, ordinal in _wanted(hits, texts, policy):
-        shelf.take(document_id, ordinal, budget)
+    found = set(map(_place, hits))
+    for place in _wanted(hits, texts, policy):
+        if place in found or shelf.touches(place):  # a neighbour that did not fit is not leapt over
+            shelf.take(*place, budget)
     blocks = _blocks({hit.document.id: hit.document for hit in hits}, shelf.runs())
     return Context(
         blocks=blocks,
@@ -96,13 +98,12 @@ def _by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> li
     around: dict[Place, float] = {}
     for hit, own in zip(hits, _relative(_spread(hits)), strict=True):
         worth[_place(hit)] = own
-        for step in (1, -1):
-            distance, left = 1, own * FADE
-            while (
-                left > _FAINT and (place := (hit.document.id, hit.passage.ordinal + step * distance)) in known
-            ):
-                around[place] = around.get(place, 0.0) + left
-                distance, left = distance + 1, left * FADE
+        for step, fade in ((1, FADE), (-1, FADE_BACK)):
+            for distance in range(1, GROWTH + 1):
+                place = hit.document.id, hit.passage.ordinal + step * distance
+                if place not in known:
+                    break
+                around[place] = around.get(place, 0.0) + own * fade**distance
     for place, left in around.items():
         worth[place] = max(worth.get(place, 0.0), left)
     rank = {_place(hit): at for at, hit in enumerate(hits)}
@@ -172,6 +173,10 @@ class _Shelf:
 
     def holds(self, place: Place) -> bool:
         return place[1] in self.taken.get(place[0], ())
+
+    def touches(self, place: Place) -> bool:
+        taken = self.taken.get(place[0], ())
+        return place[1] - 1 in taken or place[1] + 1 in taken
 
     def runs(self) -> dict[str, list[list[Passage]]]:
         """The taken passages of each document as runs of consecutive ones, in order."""

@@ -61,7 +61,7 @@ class Reader(Protocol):
         among: Filter | None = None,
         within: Sequence[str] | None = None,
     ) -> list[Candidate]:
-        """The best ``limit`` passages by cosine and the best ``limit`` by BM25, each with both scores, by source
+        """The best ``limit`` passages or more by cosine and as many by BM25, each with both scores, by source
         and ordinal: of all, of what a filter admits, or of some documents by id (then what the filter says of
         documents has been looked at already)."""
         ...

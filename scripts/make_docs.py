@@ -15,7 +15,7 @@ import typer
 from pydantic_core import PydanticUndefined
 from typer.testing import CliRunner
 
-from openbook.cli import app
+from openbook.app import app
 from rag.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent

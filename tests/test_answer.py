@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes import FakeCounter, FakeEmbedder, FakeGenerator, document, passages
 from rag import prompt
-from rag.answer import TEMPLATE_TOKENS, Event, Limits, Piece, Rag, Reading
+from rag.answer import Event, Limits, Piece, Rag, Reading
 from rag.errors import (
     BadRequest,
     CollectionNotFound,
@@ -19,10 +20,11 @@ from rag.errors import (
     ModelUnavailable,
     QuestionTooLong,
 )
+from rag.gather import TEMPLATE_TOKENS
 from rag.models.tokens import Estimate
-from rag.ports import Delta, Index, Message, TokenCounter, Vectors
+from rag.ports import Delta, Index, Message, TokenCounter
 from rag.store.edge import EdgeStore
-from rag.types import Answer, Document, Hit, Passage, Question, Receipt
+from rag.types import Answer, Candidate, Document, Passage, Question, Receipt
 
 EMBEDDER = FakeEmbedder()
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal", "harbour boat", "rain sensor"]
@@ -209,7 +211,7 @@ async def test_questions_that_are_none(store: EdgeStore) -> None:
     with pytest.raises(QuestionTooLong, match="21 characters; at most 20"):
         await engine.answer(replace(ASKED, text="x" * 21))
     with pytest.raises(QuestionTooLong):
-        await engine.search("x" * 21, "small", 5)
+        await engine.search(replace(ASKED, text="x" * 21), 5)
     with pytest.raises(CollectionNotFound, match="no collection 'absent'"):
         await engine.answer(replace(ASKED, text="What?", collection="absent"))
     assert model.sent == []
@@ -217,7 +219,7 @@ async def test_questions_that_are_none(store: EdgeStore) -> None:
 
 async def test_search_does_not_ask_the_model(store: EdgeStore) -> None:
     engine, model = rag(store, generator=FakeGenerator(error=ModelUnavailable("down")))
-    hits = await engine.search("battery pack", "small", 2)
+    hits = await engine.search(replace(ASKED, text="battery pack"), 2)
     assert hits[0].passage.text == "Its battery pack lasts 400 days.\n"
     assert len(hits) == 2
     assert model.sent == []
@@ -306,7 +308,7 @@ async def test_tokens_of_another_tokenizer_are_counted_anew(store: EdgeStore, qu
     receipt = (await rag(store, tokens=DoubleCounter())[0].answer(question)).receipt
     adds_up(receipt)
     for read in receipt.read:
-        text = "".join(p.text for p in store.open(question.collection).read(read.document_id))
+        text = "".join(p.text for p in store.open(question.collections[0]).read(read.document_id))
         assert read.tokens == DoubleCounter().count([text[read.span.start : read.span.end]])[0]
 
 
@@ -382,12 +384,12 @@ class Changing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._index, name)
 
-    def search(self, text: str, vector: Vectors, limit: int) -> list[Hit]:
-        hits = self._index.search(text, vector, limit)
+    def candidates(self, *asked: Any) -> list[Candidate]:
+        found = self._index.candidates(*asked)
         doc, tiles = counted("file:///a.txt", "The battery pack is new.\n")
         put(self._index, replace(doc, revision="r2"), [replace(tile, revision="r2") for tile in tiles])
         self._index.remove([document("file:///b.txt").id])
-        return hits
+        return found
 
 
 @pytest.mark.parametrize("budget", [80, 4000])

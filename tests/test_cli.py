@@ -552,7 +552,7 @@ def test_doctor_says_what_a_model_server_does(
 # --- the start ----------------------------------------------------------------------------------------------------
 
 HEAVY = ("fastapi", "starlette", "uvicorn", "unstructured", "torch", "transformers", "sentence_transformers",
-         "llama_index", "qdrant_client", "nltk", "spacy", "pandas")  # fmt: skip
+         "llama_index", "qdrant_client", "nltk", "spacy", "pandas", "openvino", "api.schemas")  # fmt: skip
 
 
 @pytest.mark.process
@@ -572,3 +572,10 @@ def test_what_takes_seconds_to_import_is_not_imported_by(arguments: list[str], t
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stderr.splitlines()[-1].endswith("[]"), ran.stderr
+
+
+@pytest.mark.process
+def test_a_worker_that_imports_the_script_imports_none_of_the_commands() -> None:
+    code = "import sys, openbook.cli; print(sorted({'typer', 'rag', 'ingest', 'api'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

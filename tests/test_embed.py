@@ -263,6 +263,27 @@ def test_a_damaged_conversion_is_made_anew(
 
 
 @pytest.mark.models
+def test_a_model_that_was_prepared_is_not_converted_and_nothing_is_written_where_it_lies(
+    cache: Path, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SentenceEmbedder(cache=cache).load()
+    prepared, own = tmp_path / "prepared", tmp_path / "data" / "models"
+    shutil.copytree(cache, prepared)
+    monkeypatch.setattr(embed_openvino, "_convert", lambda *_: pytest.fail("converted again"))
+    assert SentenceEmbedder(cache=own, prepared=prepared).embed(texts[:2]).shape == (2, 384)
+    assert not own.exists()
+
+    (folder,) = prepared.iterdir()
+    (folder / embed_openvino.GRAPH).write_text("<net")
+    monkeypatch.setattr(
+        embed_openvino, "_convert", lambda _, anew: shutil.copytree(cache / folder.name, anew)
+    )
+    assert SentenceEmbedder(cache=own, prepared=prepared).embed(texts[:2]).shape == (2, 384)
+    assert [path.name for path in own.iterdir()] == [folder.name]
+    assert (folder / embed_openvino.GRAPH).read_text() == "<net"
+
+
+@pytest.mark.models
 def test_a_first_question_after_that_needs_no_torch_and_little_time(cache: Path) -> None:
     SentenceEmbedder(cache=cache).load()
     code = (
@@ -278,7 +299,7 @@ def test_a_first_question_after_that_needs_no_torch_and_little_time(cache: Path)
 def test_without_openvino_or_for_a_model_it_cannot_take_torch_does_it(
     cache: Path, exact: TorchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(source: str, folder: Path) -> object:
+    def refused(source: str, folder: Path, prepared: Path | None) -> object:
         raise NotConvertible("the package openvino is not installed")
 
     monkeypatch.setattr(embed_openvino, "load", refused)

@@ -517,6 +517,16 @@ def test_no_more_is_in_flight_than_the_window_holds(house: House, monkeypatch: p
     assert most == 2
 
 
+def test_workers_end_with_the_last_file_they_have_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "EMBED_BATCH", 1)
+    for name in "abc":
+        house.write(f"{name}.txt", f"What stands in {name}")
+    monkeypatch.setattr(workers.InProcess, "close", lambda _: closed.append(len(house.embedder.embedded)))
+    closed: list[int] = []
+    house.run()
+    assert closed[0] < len(house.embedder.embedded)
+
+
 @pytest.mark.parametrize("when", ["changed", "vanished"])
 def test_a_file_that_changes_between_two_looks_is_stored_as_it_was_read(
     house: House, monkeypatch: pytest.MonkeyPatch, when: str

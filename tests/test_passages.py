@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import re
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -9,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.parsed import Parsed, Region
-from ingest.passages import Tile, max_characters_for, passages, punkt_sentences, tile
+from ingest.passages import Tile, _absent, max_characters_for, passages, tile
 from rag.types import Span
 
 
@@ -168,10 +171,20 @@ def test_tile_size_follows_the_embedder() -> None:
     assert max_characters_for(8) == 100
 
 
-@pytest.mark.models
-def test_punkt_needs_no_data_from_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    from ingest.passages import _punkt
+def test_punkt_costs_little_to_import() -> None:
+    code = (
+        "import sys\n"
+        "from ingest.passages import punkt_sentences\n"
+        "print(punkt_sentences('Read the staff. Write it down.'))\n"
+        "print([name for name in ('llama_index', 'numpy', 'pandas', 'scipy', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['Read the staff. ', 'Write it down.']\n[]\n"
 
-    _punkt.cache_clear()
-    monkeypatch.setenv("NLTK_DATA", str(tmp_path))
-    assert punkt_sentences("Read the staff. Write it down.") == ["Read the staff. ", "Write it down."]
+
+def test_what_is_hidden_from_an_import_is_seen_again_afterwards() -> None:
+    with _absent("sqlite3.dump", "json"):
+        assert "json" in sys.modules  # it was imported before
+        with pytest.raises(ImportError):
+            importlib.import_module("sqlite3.dump")
+    assert importlib.import_module("sqlite3.dump")

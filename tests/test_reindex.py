@@ -16,6 +16,7 @@ from ingest.reindex import reindexed
 from ingest.report import FileResult, Report
 from rag.answer import Limits, Rag
 from rag.errors import CollectionNotFound, FingerprintMismatch, StoreUnavailable
+from rag.fuse import fuse
 from rag.indexed import dense_text
 from rag.ports import Index, Store, Vectors
 from rag.store.edge import EdgeStore
@@ -69,7 +70,7 @@ def test_the_same_documents_with_vectors_of_the_new_model(other: Rag) -> None:
         expected: Vectors = Other().embed([dense_text(document, passage) for passage in passages])
         np.testing.assert_allclose(index.vectors(passages), expected, atol=1e-6)
     assert other.store.names() == ["team"]
-    hits = index.search("text of b", Other().embed_query("text of b"), 3)
+    hits = fuse(index.candidates("text of b", Other().embed_query("text of b"), 3))
     assert hits[0].document.name == "files/b.md"
 
 
@@ -118,7 +119,7 @@ async def test_questions_meet_a_swap_and_do_not_notice(tmp_path: Path) -> None:
     swapping = asyncio.create_task(asyncio.to_thread(swap))
     asked = 0
     while not swapping.done():
-        assert len(await rag.search("tides", "team", 5)) == 1
+        assert len(await rag.search(Question("tides", "team"), 5)) == 1
         assert (await rag.answer(Question("tides?", "team"))).receipt.documents == 1
         asked += 1
     await swapping
@@ -137,5 +138,5 @@ async def test_a_store_that_stays_away_is_told(tmp_path: Path) -> None:
     rag.store.close()
     rag.store = cast(Store, Away())
     with pytest.raises(StoreUnavailable, match="away"):
-        await rag.search("tides", "team", 5)
+        await rag.search(Question("tides", "team"), 5)
     assert opened == ["team"] * 2

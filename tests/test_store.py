@@ -16,6 +16,7 @@ import pytest
 
 from fakes import FakeEmbedder, document, passages
 from rag.errors import BadName, CollectionNotFound, FingerprintMismatch, StoreUnavailable
+from rag.fuse import fuse
 from rag.ports import Index, Store
 from rag.store.collection import Collection
 from rag.store.edge import EdgeStore
@@ -74,14 +75,18 @@ def put(index: Index, doc: Document, *texts: str) -> None:
 
 
 def found(index: Index, query: str, limit: int = 10) -> list[str]:
-    return [hit.passage.text for hit in index.search(query, EMBEDDER.embed_query(query), limit)]
+    return [hit.passage.text for hit in fuse(index.candidates(query, EMBEDDER.embed_query(query), limit))][
+        :limit
+    ]
 
 
 def test_put_then_search_read_and_list(index: Index) -> None:
     doc = document("file:///gauge.txt", pages=2)
     put(index, doc, "The tide gauge measures water.\n", "Its battery lasts 400 days.\n")
     put(index, document("file:///other.txt"), "Lunch is at noon.\n")
-    hits = index.search("how long does the battery last", EMBEDDER.embed_query("battery lasts days"), 10)
+    hits = fuse(
+        index.candidates("how long does the battery last", EMBEDDER.embed_query("battery lasts days"), 10)
+    )
     assert hits[0].passage.text == "Its battery lasts 400 days.\n"
     assert hits[0].document == doc
     assert (

@@ -83,7 +83,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def served(answer: Answer, base_url: str = "http://model.test/v1/") -> ServedTokenizer:
-    return ServedTokenizer(httpx.Client(transport=httpx.MockTransport(answer)), base_url)
+    return ServedTokenizer(base_url, transport=httpx.MockTransport(answer))
 
 
 def words(request: httpx.Request) -> httpx.Response:
@@ -162,3 +162,8 @@ def test_a_server_that_goes_away_in_between_leaves_one_way_of_counting() -> None
     counter = served(answer)
     assert counter.count(["abc", "abc def", "abc"]) == [1, 3, 1], "all estimated, not some"
     assert not counter.exact
+
+
+def test_a_client_that_nobody_asks_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx, "Client", lambda **_: pytest.fail("made"))
+    ServedTokenizer("http://model.test/v1").close()

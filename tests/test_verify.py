@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evals.citations import verify
-from openbook.cli import app
+from openbook.app import app
 from rag import wire
 from rag.types import Answer, Citation, Place, Receipt, Span
 

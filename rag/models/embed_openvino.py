@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 GRAPH, TOKENIZER, DESCRIPTION, REASON = "model.xml", "tokenizer.json", "model.json", "not-convertible.txt"
 MIN_COSINE = 0.999  # to torch in float32: below it, vectors are not interchangeable
-BATCH = 16  # texts per request; larger ones leave the processor's caches (docs/log.md)
+BATCH = 8  # texts per request; 16 take 70 MB more (docs/log.md)
 STEP = 16  # tokens that a batch is padded to a multiple of: fewer shapes to prepare kernels for
 CONVERSION_LIMIT_S = 600
 _FORMAT = "1"  # of the folder; raise it when what the conversion writes changes
@@ -72,23 +72,25 @@ def signature(source: str) -> str:
     return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def load(source: str, cache: Path) -> OpenVinoEngine:
-    """The model, converted first where ``cache`` does not hold it. Raises NotConvertible."""
+def load(source: str, cache: Path, prepared: Path | None = None) -> OpenVinoEngine:
+    """The model from ``prepared`` or from ``cache``; into this it is converted where neither holds it. Raises
+    NotConvertible."""
     try:
         engine = version("openvino")
     except PackageNotFoundError as error:
         raise NotConvertible("the package openvino is not installed") from error
     key = hashlib.sha256("\n".join((_FORMAT, engine, signature(source))).encode()).hexdigest()[:16]
-    folder = cache / f"{Path(source).name}-{key}"
-    if folder.is_dir():
-        try:
-            return _opened(folder)
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            log.warning("%s is damaged (%s) and is made anew", folder, error)
-            shutil.rmtree(folder, ignore_errors=True)
-    _convert(source, folder)
+    name = f"{Path(source).name}-{key}"
+    for place in filter(None, (prepared, cache)):
+        if (place / name).is_dir():
+            try:
+                return _opened(place / name)
+            except (OSError, RuntimeError, ValueError, TypeError) as error:
+                log.warning("%s is damaged (%s) and is made anew", place / name, error)
+    shutil.rmtree(cache / name, ignore_errors=True)
+    _convert(source, cache / name)
     try:
-        return _opened(folder)
+        return _opened(cache / name)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise NotConvertible(f"the converted model cannot be loaded: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,24 @@ class ServedTokenizer:
         "The gauge's battery lasts 1,234.5 days.\n\tdef f(x_1): return {'naïve': x_1}  # Größe, 水位, мир, 🌊"
     )
 
-    def __init__(self, client: httpx.Client, base_url: str) -> None:
-        self._client = client
+    def __init__(
+        self, base_url: str, *, api_key: str | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._api_key, self._transport = api_key, transport
         self._url = base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
         self._probed = -self.PROBE_EVERY_S
         self._tokenizer = ""
         self.exact = False
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        # Made when it is needed: it reads the system's certificates, a tenth of a second.
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        return httpx.Client(timeout=10.0, headers=headers, transport=self._transport, trust_env=False)
+
+    def close(self) -> None:
+        if "_http" in vars(self):
+            self._http.close()
 
     @property
     def name(self) -> str:
@@ -105,7 +118,7 @@ class ServedTokenizer:
         self.exact = bool(ids)
 
     def _tokenize(self, text: str) -> dict[str, Any]:
-        response = self._client.post(self._url, json={"prompt": _valid(text), "add_special_tokens": False})
+        response = self._http.post(self._url, json={"prompt": _valid(text), "add_special_tokens": False})
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NoReturn
 
 import httpx
@@ -43,14 +44,20 @@ class ChatClient:
         timeout_s: float = 600.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        timeout = httpx.Timeout(timeout_s, connect=5.0)
-        # trust_env: a proxy from the environment must never see a local model's traffic.
-        self._http = httpx.AsyncClient(headers=headers, timeout=timeout, transport=transport, trust_env=False)
+        self._api_key, self._timeout_s, self._transport = api_key, timeout_s, transport
         self._base_url, self._model, self._window = base_url, model, window
 
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        # Made when it is needed: it reads the system's certificates, a tenth of a second.
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        timeout = httpx.Timeout(self._timeout_s, connect=5.0)
+        # trust_env: a proxy from the environment must never see a local model's traffic.
+        return httpx.AsyncClient(headers=headers, timeout=timeout, transport=self._transport, trust_env=False)
+
     async def close(self) -> None:
-        await self._http.aclose()
+        if "_http" in vars(self):
+            await self._http.aclose()
 
     async def model(self) -> ModelInfo:
         url = f"{self._base_url()}/models"

@@ -35,6 +35,7 @@ from rag.types import Candidate, Document, Filter, Passage
 log = logging.getLogger(__name__)
 
 BATCH = 256  # points per update: bounds the memory and the size of a request
+MIN_CANDIDATES = 50  # of each kind
 _LIVE = Where({"kind": "passage", "state": "live"})
 
 
@@ -59,8 +60,10 @@ class Collection:
         if where and within is not None:
             where = replace(where, one_of={**where.one_of, "document_id": within}) if within else None
         dense, sparse = vector.tolist(), self._words(text)
-        near = self._points.nearest(dense, where, limit) if where else []
-        worded = self._points.nearest(sparse, where, limit) if where and sparse.indices else []
+        # The engine orders equal scores at random: a cut between them should lie where it matters little.
+        depth = max(limit, MIN_CANDIDATES)
+        near = self._points.nearest(dense, where, depth) if where else []
+        worded = self._points.nearest(sparse, where, depth) if where and sparse.indices else []
         payloads = {id_: payload for id_, payload, _ in (*near, *worded)}
         # What one of the two found is scored by the other too: to be absent from a list is no score.
         cosines = self._scored(near, dense, payloads)
@@ -136,7 +139,7 @@ class Collection:
             self._finish(to_document(current))
             return
         before = to_document(current) if current else dataclasses.replace(document, revision="")
-        self._write(before, dirty=True)
+        self._mark(before)
         for at in range(0, len(passages), BATCH):
             self._points.upsert(
                 [
@@ -154,13 +157,13 @@ class Collection:
         ours = {"kind": "passage", "document_id": document.id, "revision": document.revision}
         self._points.assign(Where(ours), {"state": "live"})
         self._points.flush()
-        self._write(document, dirty=True)  # the swap
+        self._mark(document)  # the swap
         self._finish(document)
 
     def remove(self, document_ids: Sequence[str]) -> None:
         for payload in self._points.get(document_ids):
             gone = dataclasses.replace(to_document(payload), revision="")
-            self._write(gone, dirty=True)
+            self._mark(gone)
             self._finish(gone)
 
     def _finish(self, document: Document) -> None:
@@ -168,7 +171,8 @@ class Collection:
         others = {"revision": document.revision} if document.revision else {}
         self._points.delete(Where({"kind": "passage", "document_id": document.id}, others))
         if document.revision:
-            self._write(document, dirty=False)
+            # Not flushed: a crash leaves it dirty, and repairing is to do this again.
+            self._points.upsert([Point(document.id, document_payload(document, dirty=False))])
         else:
             self._points.delete(Where({"kind": "document", "document_id": document.id}))
             self._points.flush()
@@ -179,8 +183,8 @@ class Collection:
             log.warning("finishing an interrupted write of %s in %s", document.source, self.name)
             self._finish(document)
 
-    def _write(self, document: Document, *, dirty: bool) -> None:
-        self._points.upsert([Point(document.id, document_payload(document, dirty=dirty))])
+    def _mark(self, document: Document) -> None:
+        self._points.upsert([Point(document.id, document_payload(document, dirty=True))])
         self._points.flush()
 
     def _words(self, question: str) -> Sparse:

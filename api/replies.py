@@ -1,0 +1,29 @@
+"""Replies of the REST interface that the command line gives too: dataclasses, as the values of rag are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ingest.catalog import Size
+from ingest.jobs import Pending
+from rag.types import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class SearchReply:
+    collection: str | tuple[str, ...]
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """``url`` is None where no service runs, ``jobs`` those that run or wait for one."""
+
+    version: str
+    pid: int
+    data_dir: str
+    url: str | None
+    model: str
+    embedder: str
+    collections: dict[str, Size]
+    jobs: tuple[Pending, ...] = ()

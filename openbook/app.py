@@ -1,0 +1,55 @@
+"""The commands of the packages under one name."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+import api.cli
+import evals.cli
+import ingest.cli
+import ingest.job_cli
+import ingest.watch
+from rag.terminal import out
+
+app = typer.Typer(
+    name="openbook",
+    help="Long-context question answering over your documents and code, with citations that can be checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"openbook {version('openbook')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (
+    api.cli.serve,
+    ingest.cli.ingest,
+    ingest.watch.watch,
+    ingest.job_cli.jobs,
+    api.cli.ask,
+    api.cli.search,
+    api.cli.status,
+    ingest.cli.documents,
+    ingest.cli.rm,
+    ingest.cli.reindex,
+    api.cli.doctor,
+    evals.cli.verify,
+):
+    app.command()(command)
