@@ -104,7 +104,8 @@ class Ingestion:
             yield self._done(outcome.beside_former(outcome.of_skipped(skipped), former), 0)
         self._tally.order = {source.uri: number for number, source in enumerate(found.sources)}
         self._todo.extend((source, None) for source in found.sources)
-        reader, batches = self._reading or Workers(), Batches(self._embedder, self._tally)
+        reader = self._reading or Workers(scratch=self._scratch)
+        batches = Batches(self._embedder, self._tally)
         try:
             yield from self._flow(reader, batches)
         finally:

@@ -44,8 +44,7 @@ def begin(engine: Engine, run: Run) -> Iterator[Event]:
 
 
 def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch: Path) -> Iterator[Event]:
-    # What a run that was killed has left; one is at work at a time.
-    shutil.rmtree(scratch, ignore_errors=True)
+    _clear(scratch)  # what a run that was killed has left; one is at work at a time
     paths = [Path(path) for path in run.paths]
     changed = None if run.changed is None else [Path(path) for path in run.changed]
     with (
@@ -55,4 +54,11 @@ def _events(ingestion: Ingestion, store: Store, run: Run, folder: Path, scratch:
         if run.retry and not run.dry:
             failures.forget(run.collection)
         events = ingestion.run(paths, changed, failures, contents, explicit=run.explicit, dry=run.dry)
-        yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events
+        try:
+            yield from pruned(events, store, run.collection, paths, dry=run.dry) if run.prune else events
+        finally:
+            _clear(scratch)  # what workers that were ended have left
+
+
+def _clear(scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)

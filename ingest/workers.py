@@ -5,25 +5,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import logging
-import multiprocessing
-import multiprocessing.forkserver
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ingest import worker_start
 from ingest.containers import unpack as containers
 from ingest.containers.unpack import Inner, Refused
 from ingest.parse import parse
@@ -43,8 +40,6 @@ MEMORY_BYTES = 3 * 2**30
 # A worker is replaced after so many files: libraries lose memory.
 TASKS = 200
 _ATTEMPTS = 3  # a file that is with a pool that breaks is tried again: another file may have broken it
-_NICE = 5  # questions to the same machine come first
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +130,9 @@ class InProcess:
 class Workers:
     """Processes that are started with the first file and replaced now and then. Safe to use from threads.
 
-    ``timeout_s`` for one file; ``memory_bytes`` beyond what a worker has at its start. None of them outlives this
-    process, however it ends.
+    ``timeout_s`` for one file; ``memory_bytes`` beyond what a worker has at its start. Temporary files of theirs lie
+    below ``scratch``, by default where the system has them: a worker that is ended leaves its own. None of them, and
+    nothing that they started, outlives this process, however it ends.
     """
 
     def __init__(
@@ -145,9 +141,10 @@ class Workers:
         *,
         timeout_s: float = TIMEOUT_S,
         memory_bytes: int = MEMORY_BYTES,
+        scratch: Path | None = None,
     ) -> None:
         self.count = count or min(4, _cores())
-        self._timeout_s, self._memory_bytes = timeout_s, memory_bytes
+        self._timeout_s, self._memory_bytes, self._scratch = timeout_s, memory_bytes, scratch
         self._pool: ProcessPool | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -209,11 +206,11 @@ class Workers:
         pool = ProcessPool(
             max_workers=self.count,
             max_tasks=TASKS,
-            initializer=_begin_worker,
-            initargs=(self._memory_bytes,),
-            context=_context(),
+            initializer=worker_start.begin,
+            initargs=(self._memory_bytes, self._scratch),
+            context=worker_start.context(__name__),
         )
-        with _deaf_and_safe():
+        with worker_start.deaf_and_safe():
             pool.schedule(os.getpid)  # starts it, in this thread
         return pool
 
@@ -269,60 +266,6 @@ def _guarded(task: Callable[..., T], path: Path, name: str, *arguments: object) 
         ) from error
     except Exception as error:  # noqa: BLE001 -- it is handed on
         raise ParserBug(repr(error), traceback.format_exc()) from None
-
-
-def _begin_worker(memory_bytes: int) -> None:
-    """In the worker, first."""
-    if sys.platform == "linux":
-        # Its parent is the server, which ends with this program as long as no worker holds the other end of the
-        # server's pipe, which multiprocessing gives to all of them.
-        server: Any = multiprocessing.forkserver._forkserver
-        if server._forkserver_alive_fd is not None:
-            os.close(server._forkserver_alive_fd)
-            server._forkserver_alive_fd = None
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _limit_memory(memory_bytes)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.nice(_NICE)
-
-
-def _limit_memory(more: int) -> None:
-    """Of data (heap and private mappings), not of address space: libraries reserve much that they never touch."""
-    import resource
-
-    status = Path("/proc/self/status").read_text()
-    now = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = now + more if hard == resource.RLIM_INFINITY else min(now + more, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-def _context() -> Any:
-    """Workers are forked from a server that has the parsers' modules, so starting one takes milliseconds; it is no
-    fork of this process, whose threads and locks a fork would break. It ends when this process does."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", __name__])
-    return context
-
-
-@contextmanager
-def _deaf_and_safe() -> Iterator[None]:
-    """While the server is started: Ctrl-C is for this process alone, and a folder named as one of our packages, where
-    the user stands, must not be taken for it."""
-    from multiprocessing import resource_tracker
-
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    resource_tracker.ensure_running()  # apart, since it lifts the block on its way
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _fail(outcome: Future[Any], error: BaseException) -> None:

@@ -56,7 +56,7 @@ def _quick_reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """Files are read in the test's own process, and what cannot be read is not tried again with unstructured: to
     start a process, and to import that, takes longer than a unit test may."""
     if not any(request.node.get_closest_marker(name) for name in NETWORKED):
-        monkeypatch.setattr("ingest.pipeline.Workers", InProcess)
+        monkeypatch.setattr("ingest.pipeline.Workers", lambda **_: InProcess())
         monkeypatch.setattr("ingest.parse.read_again", lambda *_: None)
 
 

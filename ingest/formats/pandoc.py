@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
+from ingest.formats import programs
 from ingest.formats.docx_margins import margins
 from ingest.formats.docx_styles import with_known_styles
 from ingest.formats.html_blocks import HtmlWriter
@@ -85,9 +86,7 @@ def to_html(data: bytes, name: str, kind: str, *options: str) -> Any:
         f"--from={kind}",
     ]
     try:
-        done = subprocess.run(
-            [*command, "--to=html5", *options], input=data, capture_output=True, timeout=_TIMEOUT, check=False
-        )
+        done = programs.run([*command, "--to=html5", *options], _TIMEOUT, data)
     except subprocess.TimeoutExpired as exc:
         raise SourceCorrupt(
             f"{name} takes longer than {_TIMEOUT} s to read as {kind.upper()}.",
