@@ -70,7 +70,7 @@ def read(path: Path, name: str, media_type: str, into: Path, depth: int = 0) -> 
 
 def _read_inner(path: Path, name: str, media_type: str, into: Path, depth: int, outcome: Outcome) -> None:
     folder = Path(tempfile.mkdtemp(dir=into))
-    inner, refused = unpack(path, media_type, folder, name=name)
+    inner, refused, _ = unpack(path, media_type, folder, name=name)
     outcome.refused += [f"{name}/{each.name}: {each.reason}" for each in refused]
     for each in inner:
         below = read(each.path, f"{name}/{each.name}", each.media_type, into, depth + 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from ingest.containers.unpack import Budget, is_document
 from ingest.outcome import unicode
 from ingest.report import FileResult, Status
 from ingest.sources import Source
@@ -18,12 +19,14 @@ MAX_DEPTH = 3  # archives within archives
 
 @dataclass(slots=True, eq=False)
 class Opened:
-    """``left`` counts the files within, and the container as a document of its own, that have no result yet."""
+    """``left`` counts the files within, and the container as a document of its own, that have no result yet.
+    ``budget`` counts in the outermost for all of them."""
 
     source: Source
     place: Opened | None
     content_hash: str
     folder: Path
+    budget: Budget
     left: int = 0
     unpacking: bool = True
     own: FileResult | None = None
@@ -35,11 +38,23 @@ class Opened:
         """Raises OSError."""
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        return cls(source, place, content_hash, Path(tempfile.mkdtemp(prefix="openbook-", dir=scratch)))
+        folder = Path(tempfile.mkdtemp(prefix="openbook-", dir=scratch))
+        return cls(source, place, content_hash, folder, Budget(source.size))
+
+    @property
+    def outermost(self) -> Opened:
+        return self.place.outermost if self.place else self
 
     @property
     def depth(self) -> int:
         return 1 + (self.place.depth if self.place else 0)
+
+    def refusal(self, media_type: str) -> str | None:
+        """Why no container of this type may be opened within it. An e-mail may, for its text: it is small itself, and
+        names what of its attachments is not taken."""
+        if self.depth >= MAX_DEPTH:
+            return f"deeper than {MAX_DEPTH} archives within each other"
+        return None if is_document(media_type) else self.outermost.budget.full
 
     @property
     def done(self) -> bool:
@@ -48,6 +63,8 @@ class Opened:
     def inside(self, unpacked: Unpacked) -> list[Source]:
         """What was in it, as a folder's files would be; and it is not being unpacked any more."""
         self.unpacking = False
+        root, files = self.outermost, len(unpacked.inner) + len(unpacked.refused)
+        root.budget = root.budget.less(files, unpacked.total)
         found = [
             Source(
                 path=inner.path,
@@ -80,8 +97,10 @@ class Opened:
 
     @property
     def worth_remembering(self) -> bool:
-        """What failed is to be tried again, or to be known by its own record."""
-        return not self.error and all(result.status != "failed" for result in self.results)
+        """What failed is to be tried again, or to be known by its own record; and what others left no budget for may
+        find it another time."""
+        short = self.place is not None and self.outermost.budget.full is not None
+        return not short and not self.error and all(result.status != "failed" for result in self.results)
 
     def result(self) -> FileResult:
         """Its own, where it is a document too; else what became of its files, taken together."""

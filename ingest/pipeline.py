@@ -7,7 +7,6 @@ two events, so a run can be abandoned there.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections import deque
@@ -26,13 +25,13 @@ from ingest.containers.unpack import is_container, is_document
 from ingest.contents import Contents
 from ingest.documents import Documents
 from ingest.failures import Failures
-from ingest.opened import MAX_DEPTH, Opened
+from ingest.opened import Opened
 from ingest.outcome import check_there as check_there
 from ingest.report import FileResult, Found, Progress, Report
 from ingest.sources import Source, find
 from ingest.steps import stepwise as stepwise
-from ingest.work import Tally, Work
-from ingest.workers import ParserBug, Read, Reading, Unpacked, Workers, unreadable
+from ingest.work import Tally, Work, hash_of
+from ingest.workers import ParserBug, Read, Reading, Unpacked, Workers
 from rag.errors import RagError, SourceError
 from rag.ports import Embedder, Store, TokenCounter, Vectors
 from rag.types import Document
@@ -145,13 +144,19 @@ class Ingestion:
                 yield from self._embedded(batches)
 
     def _has_room(self, source: Source, place: Opened | None) -> bool:
-        # Those within others always have: the others wait for them.
-        if place is None and is_container(source.media_type) and len(self._folders) >= WINDOW_ARCHIVES:
+        if is_container(source.media_type) and not self._has_room_to_unpack(place):
             return False
         if not self._flying:
             return True
         size = sum(work.source.size for work in self._flying)
         return len(self._flying) < WINDOW_FILES and size + source.size <= WINDOW_BYTES
+
+    def _has_room_to_unpack(self, place: Opened | None) -> bool:
+        if place is None:
+            return len(self._folders) < WINDOW_ARCHIVES
+        # Those within others do not wait for others to be done, which wait for them; but what one leaves of their
+        # common budget is known when it is unpacked.
+        return all(opened.outermost is not place.outermost for opened in self._unpacks.values())
 
     def _told(
         self, source: Source, place: Opened | None, steps: Iterator[Event], *, own: bool = False
@@ -180,19 +185,21 @@ class Ingestion:
         if not is_container(source.media_type):
             yield from self._look_at(source, place, reader, own=False)
             return
-        if place and place.depth >= MAX_DEPTH:
-            reason = f"deeper than {MAX_DEPTH} archives within each other"
-            deep = FileResult(source.name, source.uri, "skipped", reason=reason)
-            yield from self._finish(source, deep, place)
+        if place and (refusal := place.refusal(source.media_type)):
+            refused = FileResult(source.name, source.uri, "skipped", reason=refusal)
+            yield from self._finish(source, refused, place)
             return
-        content_hash = _hash(source)
+        content_hash = hash_of(source)
         if (inside := self._known_inside(source, content_hash)) is not None:
             yield from self._unchanged_inside(source, place, inside, reader)
             return
         opened = Opened.begin(source, place, content_hash, self._scratch)
         self._folders.add(opened)
         yield self._progress(source, "parse")
-        self._unpacks[reader.unpack(source.path, source.name, source.media_type, opened.folder)] = opened
+        unpack = reader.unpack(
+            source.path, source.name, source.media_type, opened.folder, opened.outermost.budget
+        )
+        self._unpacks[unpack] = opened
         if is_document(source.media_type):
             opened.left += 1
             yield from self._told(source, opened, self._look_at(source, opened, reader, own=True), own=True)
@@ -220,7 +227,7 @@ class Ingestion:
     def _look_at(
         self, source: Source, place: Opened | None, reader: Reading, *, own: bool
     ) -> Iterator[Event]:
-        content_hash = _hash(source)
+        content_hash = hash_of(source)
         revision = self._documents.revision(source, content_hash)
         current = self._documents.current(source.uri)
         if current and current.revision == revision:
@@ -343,11 +350,3 @@ class Ingestion:
     def _progress(self, source: Source, stage: str, done: int = 0, of: int = 0) -> Progress:
         tally = self._tally
         return Progress(source.name, stage, len(tally.results), tally.bytes_done, done, of)  # type: ignore[arg-type]
-
-
-def _hash(source: Source) -> str:
-    try:
-        with source.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(source.name, error) from error

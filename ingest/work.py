@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,18 @@ from dataclasses import dataclass, field
 from ingest.opened import Opened
 from ingest.report import FileResult, Report
 from ingest.sources import Source
+from ingest.workers import unreadable
 from rag.ports import Vectors
 from rag.types import Document, Passage
+
+
+def hash_of(source: Source) -> str:
+    """Of its bytes. Raises SourceError."""
+    try:
+        with source.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(source.name, error) from error
 
 
 @dataclass(slots=True, eq=False)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ingest import worker_start
 from ingest.containers import unpack as containers
-from ingest.containers.unpack import Inner, Refused
+from ingest.containers.unpack import Budget, Inner, Refused
 from ingest.parse import parse
 from ingest.parsed import Parsed
 from ingest.passages import Tile, tile
@@ -54,8 +54,11 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
+    """``total`` counts the bytes that came out."""
+
     inner: tuple[Inner, ...]
     refused: tuple[Refused, ...]
+    total: int
     seconds: float
 
 
@@ -76,7 +79,9 @@ class Reading(Protocol):
         ...
 
     def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]: ...
-    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]: ...
+    def unpack(
+        self, path: Path, name: str, media_type: str, into: Path, budget: Budget
+    ) -> Future[Unpacked]: ...
     def close(self) -> None:
         """Ends what is still being done."""
         ...
@@ -94,17 +99,17 @@ def read(path: Path, name: str, media_type: str, max_characters: int) -> Read:
     return Read(hashlib.sha256(data).hexdigest(), parsed, tiles, time.perf_counter() - began)
 
 
-def unpack(path: Path, name: str, media_type: str, into: Path) -> Unpacked:
+def unpack(path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Unpacked:
     """Raises SourceError, and whatever a library raises."""
     began = time.perf_counter()
     try:
-        inner, refused = containers.unpack(path, media_type, into, name=name)
+        inner, refused, total = containers.unpack(path, media_type, into, budget, name=name)
     except OSError as error:
         raise SourceError(
             f"{name} cannot be unpacked: {error.strerror}.",
             "Check its permissions, and the space on the disk.",
         ) from error
-    return Unpacked(tuple(inner), tuple(refused), time.perf_counter() - began)
+    return Unpacked(tuple(inner), tuple(refused), total, time.perf_counter() - began)
 
 
 def unreadable(name: str, error: OSError) -> SourceError:
@@ -121,8 +126,8 @@ class InProcess:
     def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]:
         return _done(lambda: _guarded(read, path, name, media_type, max_characters))
 
-    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]:
-        return _done(lambda: _guarded(unpack, path, name, media_type, into))
+    def unpack(self, path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Future[Unpacked]:
+        return _done(lambda: _guarded(unpack, path, name, media_type, into, budget))
 
     def close(self) -> None: ...
 
@@ -153,8 +158,8 @@ class Workers:
     def read(self, path: Path, name: str, media_type: str, max_characters: int) -> Future[Read]:
         return self._run(name, read, path, name, media_type, max_characters)
 
-    def unpack(self, path: Path, name: str, media_type: str, into: Path) -> Future[Unpacked]:
-        return self._run(name, unpack, path, name, media_type, into)
+    def unpack(self, path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Future[Unpacked]:
+        return self._run(name, unpack, path, name, media_type, into, budget)
 
     def close(self) -> None:
         with self._lock:

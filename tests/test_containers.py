@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.containers.unpack import Inner, Refused, UnpackLimits, is_container, is_document, unpack
+from ingest.containers.unpack import Budget, Inner, Refused, UnpackLimits, is_container, is_document, unpack
 from ingest.media_types import ARCHIVES, MEDIA_TYPES
 from rag.errors import SourceCorrupt, SourceError
 
@@ -50,7 +50,10 @@ def opened(tmp_path: Path) -> Unpack:
         into.mkdir(parents=True)
         path = folder / "a" / name
         path.write_bytes(data)
-        found = Unpacked(*unpack(path, media_type, into, limits))
+        budget = Budget(len(data), limits or UnpackLimits())
+        inner, refused, total = unpack(path, media_type, into, budget)
+        assert total >= sum(each.size for each in inner)
+        found = Unpacked(inner, refused)
         written = {each for each in folder.rglob("*") if each.is_file() or each.is_symlink()}
         assert written == {path, *(each.path for each in found.inner)}, "something else was written or left"
         assert all(each.path.parent == into and each.size == each.path.stat().st_size for each in found.inner)
@@ -232,7 +235,7 @@ def test_a_hundred_thousand_files(pack: Callable[..., bytes], media_type: str, o
     found = opened(data, media_type, UnpackLimits(files=200))
     assert len(found.files) == 200
     rest = "200.txt and 99 more" if media_type == ZIP else "200.txt and all after it"
-    assert found.reasons == {rest: "at most 200 files are taken out of one archive"}
+    assert found.reasons == {rest: "at most 200 files are taken out of one archive and those within it"}
 
 
 @BOTH
@@ -264,7 +267,30 @@ def test_all_together_beyond_the_limit(pack: Callable[..., bytes], media_type: s
     # A TAR's headers and padding are not counted, its files are.
     found = opened(data, media_type, UnpackLimits(total=2000))
     assert list(found.files) == ["0.txt", "1.txt"]
-    assert list(found.reasons.values()) == ["at most 2,000 bytes are taken out of one archive"]
+    assert list(found.reasons.values()) == [
+        "at most 2,000 bytes are taken out of one archive and those within it"
+    ]
+
+
+@BOTH
+def test_what_others_have_taken_counts(pack: Callable[..., bytes], media_type: str, tmp_path: Path) -> None:
+    """The limits are those of the outermost file, whatever is within what."""
+    data = pack(*((f"{number}.txt", os.urandom(400)) for number in range(5)))
+    path = tmp_path / "in.bin"
+    path.write_bytes(data)
+    limits = UnpackLimits(files=100, total=10_000)
+    for number, (files, total, taken, told) in enumerate(
+        [
+            (98, 0, 2, "at most 100 files"),
+            (0, 9000, 2, "at most 10,000 bytes"),
+            (0, 10_000, 0, "10,000 bytes"),
+        ]
+    ):
+        into = tmp_path / str(number)
+        into.mkdir()
+        inner, refused, _ = unpack(path, media_type, into, Budget(10**6, limits, files, total))
+        assert len(inner) == taken
+        assert told in refused[-1].reason
 
 
 ZEROS = 20 * 2**20
@@ -407,7 +433,7 @@ def test_damage_is_reported(kind: str, tmp_path_factory: pytest.TempPathFactory,
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     (folder / "into").mkdir()
     try:
-        inner, refused = unpack(path, MEDIA_TYPES[f".{kind}"], folder / "into")
+        inner, refused, _ = unpack(path, MEDIA_TYPES[f".{kind}"], folder / "into")
     except SourceError:
         return
     assert all(each.path.parent == folder / "into" for each in inner)

@@ -19,7 +19,8 @@ import pytest
 
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
-from ingest import batches, catalog, documents, pipeline, workers
+from ingest import batches, catalog, documents, pipeline, work, workers
+from ingest.containers.unpack import Budget, UnpackLimits
 from ingest.contents import Contents
 from ingest.failures import Failures
 from ingest.parse import parse
@@ -524,7 +525,7 @@ def test_a_file_that_changes_between_two_looks_is_stored_as_it_was_read(
     house: House, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     path = house.write("a.txt", "Text of a.")
-    hashed = pipeline._hash
+    hashed = work.hash_of
 
     def late(source: Any) -> str:
         found = hashed(source)
@@ -535,7 +536,7 @@ def test_a_file_that_changes_between_two_looks_is_stored_as_it_was_read(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "_hash", late)
+        patch.setattr(pipeline, "hash_of", late)
         report = house.run()
     if when == "vanished":
         assert "cannot be read: No such file" in result(report, "files/a.txt").reason
@@ -562,9 +563,9 @@ def test_an_embedder_that_fails_costs_the_files_of_its_batch(
 # --- archives and e-mails -------------------------------------------------------------------------------------
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    with zipfile.ZipFile(made, "w", compression) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return made.getvalue()
@@ -625,6 +626,38 @@ def test_archives_within_archives_to_a_depth(house: House, tmp_path: Path) -> No
     assert told["files/1.zip/2.zip/3.zip/4.zip"] == "skipped"
     assert "deeper than 3" in result(report, "files/1.zip/2.zip/3.zip/4.zip").reason
     assert report.containers == 3
+
+
+def test_archives_within_archives_share_one_limit_and_end_at_once(house: House) -> None:
+    """Ten in ten in ten, each of which gives within its own limits what all of them together may not."""
+    data = zipped({"zeros.txt": bytes(16 * 2**20 - 1)}, zipfile.ZIP_DEFLATED)
+    for _ in range(2):
+        data = zipped({f"{number}.zip": data for number in range(10)}, zipfile.ZIP_DEFLATED)
+    assert len(data) < 20_000
+    house.write("bomb.zip", data)
+    report = house.run()
+    assert (
+        report.containers <= 4
+    )  # it, the first of the ten, the first of these, and the one that was too much
+    told = [each.reason for each in report.files if "200 times its size" in each.reason]
+    assert len(told) >= 9
+    assert max(len(each.name) for each in report.files) < 100
+
+
+def test_archives_within_archives_share_the_number_of_files(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.opened.Budget", lambda packed: Budget(packed, UnpackLimits(files=25)))
+    inner = zipped({f"{number}.txt": f"Text {number}.".encode() for number in range(9)})
+    house.write("a.zip", zipped({f"{number}.zip": inner for number in range(4)}))
+    report = house.run()
+    assert report.count("added") == 1 + 4 - 1 + 25 - 4
+    assert "at most 25 files" in result(report, "files/a.zip/3.zip").reason
+    mails = b"".join(
+        f"From a@b Thu May  7 10:00:00 2026\nSubject: {n}\n\nText {n}.\n\n".encode() for n in range(30)
+    )
+    house.write("m.mbox", mails)
+    assert sum(each.name.endswith(".eml") and each.status == "added" for each in house.run().files) == 25
 
 
 def test_what_an_archive_held_is_remembered_until_something_changes(

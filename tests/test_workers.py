@@ -14,6 +14,7 @@ import pytest
 
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
+from ingest.containers.unpack import Budget
 from ingest.contents import Contents
 from ingest.pipeline import Ingestion
 from ingest.report import Progress, Report
@@ -156,7 +157,9 @@ def test_archives_are_unpacked_there(workers: Workers, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("in/b.txt", "Text.")
     (tmp_path / "into").mkdir()
-    unpacked = workers.unpack(tmp_path / "a.zip", "a.zip", "application/zip", tmp_path / "into").result(60)
+    unpacked = workers.unpack(
+        tmp_path / "a.zip", "a.zip", "application/zip", tmp_path / "into", Budget(1000)
+    ).result(60)
     (inner,) = unpacked.inner
     assert (inner.name, inner.path.read_text()) == ("in/b.txt", "Text.")
 

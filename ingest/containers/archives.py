@@ -209,13 +209,13 @@ class _Bounded:
     """A decompressed stream that ends with Full where more comes out than may be taken, skipped parts included."""
 
     def __init__(self, file: IO[bytes], taker: Taker) -> None:
-        self._file, self._taker, self._passed = file, taker, 0
+        self._file, self._taker = file, taker
 
     def read(self, size: int, /) -> bytes:
         data = self._file.read(size)
-        self._passed += len(data)
-        if self._passed > self._taker.bound:
-            raise Full(self._taker.too_much())
+        self._taker.passed += len(data)
+        if self._taker.passed > self._taker.bound:
+            raise Full(self._taker.too_much)
         return data
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -24,12 +24,49 @@ _MAX_NAME, _MAX_PATH = 255, 1024
 
 @dataclass(frozen=True, slots=True)
 class UnpackLimits:
-    """For one container. ``total`` and ``each`` in bytes; ``ratio``: bytes that come out for each that goes in."""
+    """For a file and all containers within it. ``total`` and ``each`` in bytes; ``ratio``: bytes that come out for each
+    that goes in."""
 
     files: int = 100_000
     total: int = 2 * 2**30
     each: int = MAX_BYTES
     ratio: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What has come out of a file of ``packed`` bytes so far, at any depth: ``files``, and ``total`` bytes."""
+
+    packed: int
+    limits: UnpackLimits = UnpackLimits()
+    files: int = 0
+    total: int = 0
+
+    def less(self, files: int, total: int) -> Budget:
+        return replace(self, files=self.files + files, total=self.total + total)
+
+    @property
+    def full(self) -> str | None:
+        """The limit that is reached, if one is."""
+        if self.files >= self.limits.files:
+            return f"at most {self.limits.files:,} files are taken out of one archive and those within it"
+        left, told = self.bytes_left(self.packed)
+        return told if left <= 0 else None
+
+    def bytes_left(self, packed: int) -> tuple[int, str]:
+        """For a container of ``packed`` bytes; and what is to be said of more."""
+        times = (
+            f"the archive unpacks to more than {self.limits.ratio} times its size, as none of documents does"
+        )
+        total = f"at most {self.limits.total:,} bytes are taken out of one archive and those within it"
+        return min(
+            (self.limits.total - self.total, total),
+            (self._usual(self.packed) - self.total, times),
+            (self._usual(packed), times),
+        )
+
+    def _usual(self, packed: int) -> int:
+        return max(_RATIO_FROM, self.limits.ratio * packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +92,7 @@ class Damaged(Exception):
 
 
 class Full(Exception):
-    """A limit for the whole container is reached; the message says which."""
+    """A limit for the whole container, or for that which it is in, is reached; the message says which."""
 
 
 class Unwritable(Exception):
@@ -67,17 +104,23 @@ class Readable(Protocol):
 
 
 class Taker:
-    def __init__(self, container: str, into: Path, limits: UnpackLimits, packed: int) -> None:
+    """``bound``: the bytes that may come out. ``passed``: those that had to be unpacked without being taken."""
+
+    def __init__(self, container: str, into: Path, budget: Budget, packed: int) -> None:
         self.container = container
-        self.limits = limits
+        self._budget, self._limits = budget, budget.limits
+        self.bound, self.too_much = budget.bytes_left(packed)
         self.inner: list[Inner] = []
         self.refused: list[Refused] = []
         self._into = into
-        # How many bytes may come out of a container of this size.
-        self.bound = min(limits.total, max(_RATIO_FROM, limits.ratio * packed))
-        self._total = 0
+        self._total = self.passed = 0
         self._names: Counter[str] = Counter()
         self._folders: set[str] = set()
+
+    @property
+    def total(self) -> int:
+        """Bytes that came out, those of files that were then refused included."""
+        return max(self._total, self.passed)
 
     def refuse(self, name: str, reason: str) -> None:
         """Raises Full."""
@@ -103,14 +146,14 @@ class Taker:
             self._take(safe, file, size)
 
     def _check_count(self) -> None:
-        if len(self.inner) + len(self.refused) >= self.limits.files:
-            raise Full(f"at most {self.limits.files:,} files are taken out of one archive")
+        if full := self._budget.less(len(self.inner) + len(self.refused), 0).full:
+            raise Full(full)
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refused.append(Refused(_UNPRINTABLE.sub("\ufffd", name), reason))
 
     def _take(self, name: str, file: Readable, size: int | None) -> None:
-        if size is not None and size > self.limits.each:
+        if size is not None and size > self._limits.each:
             self.refuse(name, self._too_large())
             return
         try:
@@ -134,23 +177,16 @@ class Taker:
             while chunk:
                 size += len(chunk)
                 self._total += len(chunk)
-                if size > self.limits.each:
+                if size > self._limits.each:
                     raise Damaged(self._too_large())
                 if self._total > self.bound:
-                    raise Full(self.too_much())
+                    raise Full(self.too_much)
                 write(chunk)
                 chunk = file.read(_CHUNK)
         self.inner.append(Inner(self._unique(name), path, media_type, size))
 
     def _too_large(self) -> str:
-        return f"too large (at most {self.limits.each:,} bytes are read)"
-
-    def too_much(self) -> str:
-        if self.bound == self.limits.total:
-            return f"at most {self.limits.total:,} bytes are taken out of one archive"
-        return (
-            f"the archive unpacks to more than {self.limits.ratio} times its size, as none of documents does"
-        )
+        return f"too large (at most {self._limits.each:,} bytes are read)"
 
     def _is_left_out(self, name: str) -> bool:
         """As in the walk of a folder; one report for all that is in a folder."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ingest.containers.archives import unpack_compressed, unpack_tar, unpack_zip
 from ingest.containers.attachments import unpack_mail, unpack_mbox, unpack_message
-from ingest.containers.taker import Inner, Refused, Taker, UnpackLimits, Unwritable
+from ingest.containers.taker import Budget, Inner, Refused, Taker, UnpackLimits, Unwritable
 from ingest.media_types import MEDIA_TYPES
 
-__all__ = ["Inner", "Refused", "UnpackLimits", "is_container", "is_document", "unpack"]
+__all__ = ["Budget", "Inner", "Refused", "UnpackLimits", "is_container", "is_document", "unpack"]
 
 _UNPACKERS: dict[str, Callable[[Path, Taker], None]] = {
     MEDIA_TYPES[".zip"]: unpack_zip,
@@ -41,17 +41,20 @@ def is_document(media_type: str) -> bool:
 
 
 def unpack(
-    path: Path, media_type: str, into: Path, limits: UnpackLimits | None = None, *, name: str = ""
-) -> tuple[list[Inner], list[Refused]]:
-    """Writes the files inside ``path`` to numbered files in the folder ``into``, which must exist and be empty.
+    path: Path, media_type: str, into: Path, budget: Budget | None = None, *, name: str = ""
+) -> tuple[list[Inner], list[Refused], int]:
+    """Writes the files inside ``path`` to numbered files in the folder ``into``, which must exist and be empty. The
+    number is that of the bytes that came out, those of refused files included.
 
-    One level deep: an archive within an archive is an Inner like any other. ``name`` stands for the container in
-    messages; the file's own by default. Raises SourceCorrupt where the container cannot be opened at all,
-    KeyError for a type that is no container, OSError where ``path`` cannot be read or ``into`` takes no more.
+    One level deep: an archive within an archive is an Inner like any other, for which ``budget`` says what others
+    have left of it. ``name`` stands for the container in messages; the file's own by default. Raises SourceCorrupt
+    where the container cannot be opened at all, KeyError for a type that is no container, OSError where ``path``
+    cannot be read or ``into`` takes no more.
     """
-    taker = Taker(name or path.name, into, limits or UnpackLimits(), path.stat().st_size)
+    packed = path.stat().st_size
+    taker = Taker(name or path.name, into, budget or Budget(packed), packed)
     try:
         _UNPACKERS[media_type](path, taker)
     except Unwritable as exc:
         raise exc.__cause__ or exc from None
-    return taker.inner, taker.refused
+    return taker.inner, taker.refused, taker.total
