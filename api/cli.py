@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -18,6 +18,8 @@ from rich.table import Table
 
 from api.replies import SearchReply, Status
 from ingest import catalog
+from ingest.job_cli import duration, jobs_file
+from ingest.jobs import Jobs, Pending
 from rag import owner
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine, ModelServer, open_rag
@@ -193,8 +195,23 @@ def status(
     for name, value in rows.items():
         out.print(f"{name + ':':13} {value}", markup=False)
     for name, size in now.collections.items():
-        told = size.error or f"{size.documents:,} documents, {size.passages:,} passages"
-        out.print(f"collection:   {name}: {told}", markup=False)
+        _print_size(name, size)
+    for job in now.jobs:
+        _print_job(job)
+
+
+def _print_size(name: str, size: catalog.Size) -> None:
+    told = size.error or f"{size.documents:,} documents, {size.passages:,} passages"
+    out.print(f"collection:   {name}: {told}", markup=False)
+    if size.outdated:
+        told = f"{size.outdated:,} documents were read by an older parser; read them again with:"
+        out.print(f"              {told} openbook ingest PATH --collection {name}", markup=False)
+
+
+def _print_job(job: Pending) -> None:
+    files = f"{job.files_done:,}" + (f" of {job.files:,}" if job.files is not None else "")
+    left = f", about {duration(job.left_s)} left" if job.left_s is not None else ""
+    out.print(f"job:          {job.id} {job.state}, {files} files into {job.collection}{left}", markup=False)
 
 
 async def _local_status(settings: Settings) -> Status:
@@ -206,8 +223,18 @@ async def _local_status(settings: Settings) -> Status:
             url=None,
             model=str(settings.llm_url or settings.vllm_model.name),
             embedder=engine.rag.embedder.name,
-            collections=catalog.sizes(engine.rag.store),
+            collections=catalog.sizes(engine.rag.store, engine.rag.embedder),
+            jobs=_waiting(settings),
         )
+
+
+def _waiting(settings: Settings) -> tuple[Pending, ...]:
+    """What the next service will do; the caller owns the data folder."""
+    path = jobs_file(settings.data_dir)
+    if not path.exists():
+        return ()
+    with closing(Jobs(path)) as jobs:
+        return tuple(jobs.pending())
 
 
 def _wait_ready(settings: Settings, timeout: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.catalog import Size
+from ingest.jobs import Pending
 from rag.types import Hit
 
 
@@ -16,7 +17,7 @@ class SearchReply:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``url`` is None where no service runs."""
+    """``url`` is None where no service runs, ``jobs`` those that run or wait for one."""
 
     version: str
     pid: int
@@ -25,3 +26,4 @@ class Status:
     model: str
     embedder: str
     collections: dict[str, Size]
+    jobs: tuple[Pending, ...] = ()

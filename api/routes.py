@@ -245,7 +245,8 @@ async def status(engine: EngineOf, request: Request) -> Status:
         url=engine.owner.record.url,
         model=readiness.checks["model"].detail,
         embedder=engine.rag.embedder.name,
-        collections=await asyncio.to_thread(catalog.sizes, engine.rag.store),
+        collections=await asyncio.to_thread(catalog.sizes, engine.rag.store, engine.rag.embedder),
+        jobs=tuple(await asyncio.to_thread(request.state.runner.jobs.pending)),
     )
 
 

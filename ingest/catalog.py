@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.documents import is_outdated
+from ingest.passages import max_characters_for
 from ingest.uploads import Sent, Uploads
 from rag.errors import BadRequest, CollectionNotFound, DocumentNotFound, RagError, StoreError
-from rag.ports import Index, Store
+from rag.ports import Embedder, Index, Store
+from rag.reading import read
 from rag.types import Document
 
 
@@ -30,29 +33,37 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of one collection; or the ``error`` that says why it cannot be opened."""
+    """Of one collection; or the ``error`` that says why it cannot be opened. ``outdated`` documents were read by an
+    older parser: the next ingest of their files reads them again."""
 
     documents: int | None = None
     passages: int | None = None
+    outdated: int = 0
     error: str | None = None
 
 
-def sizes(store: Store) -> dict[str, Size]:
+def sizes(store: Store, embedder: Embedder) -> dict[str, Size]:
     """By collection. One that is damaged does not hide the others."""
-    return {name: _size(store, name) for name in store.names()}
+    max_characters = max_characters_for(embedder.max_tokens)
+    return {name: _size(store, name, max_characters) for name in store.names()}
 
 
-def _size(store: Store, name: str) -> Size:
+def _size(store: Store, name: str, max_characters: int) -> Size:
     try:
-        documents, passages = store.open(name).size()
+        return read(store, name, lambda index: _counted(index, max_characters))
     except RagError as error:
         return Size(error=str(error))
-    return Size(documents, passages)
+
+
+def _counted(index: Index, max_characters: int) -> Size:
+    documents, passages = index.size()
+    outdated = sum(is_outdated(document, max_characters) for document in index.documents())
+    return Size(documents, passages, outdated)
 
 
 def listing(store: Store, collection: str) -> Listing:
     """Raises CollectionNotFound."""
-    return Listing(collection, tuple(store.open(collection).documents()))
+    return Listing(collection, tuple(read(store, collection, lambda index: index.documents())))
 
 
 def removed(

@@ -21,6 +21,26 @@ from rag.types import Document, Passage, short_name
 _NAMESPACE = uuid.UUID("6f70656e-626f-5f6f-8b00-646f63756d65")
 
 
+def revision_of(uri: str, media_type: str, content_hash: str, max_characters: int) -> str:
+    """Hashes all that passages and vectors depend on. Token counts are not among it: they are counted again for
+    another model (rag/answer.py)."""
+    parts = (
+        content_hash,
+        media_type,
+        short_name(uri),
+        parser_version(media_type),
+        TILING_VERSION,
+        str(max_characters),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def is_outdated(document: Document, max_characters: int) -> bool:
+    """Whether the same bytes would now be read, or cut into passages, by another version than made it."""
+    now = revision_of(document.source, document.media_type, document.content_hash, max_characters)
+    return document.revision != now
+
+
 class Documents:
     """Raises BadName, FingerprintMismatch and StoreUnavailable."""
 
@@ -48,29 +68,12 @@ class Documents:
         """Whether all that these results wrote is there, as reading the same bytes again would give it."""
         for result in results:
             document = self.current(result.source) if result.passages else None
-            if result.passages and not (
-                document
-                and document.revision
-                == self._revision(document.source, document.media_type, document.content_hash)
-            ):
+            if result.passages and (document is None or is_outdated(document, self.max_characters)):
                 return False
         return True
 
     def revision(self, source: Source, content_hash: str) -> str:
-        return self._revision(source.uri, source.media_type, content_hash)
-
-    def _revision(self, uri: str, media_type: str, content_hash: str) -> str:
-        """Hashes all that passages and vectors depend on. Token counts are not among it: they are counted
-        again for another model (rag/answer.py)."""
-        parts = (
-            content_hash,
-            media_type,
-            short_name(uri),
-            parser_version(media_type),
-            TILING_VERSION,
-            str(self.max_characters),
-        )
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        return revision_of(source.uri, source.media_type, content_hash, self.max_characters)
 
     def make(self, work: Work, read: Read) -> Document:
         """The document of a file that was read; its passages go into ``work``."""

@@ -117,7 +117,7 @@ def _follow(source: _Source, id_: str, *, quiet: bool) -> None:
         for event in source.remote.stream("GET", f"/v1/jobs/{id_}/events", EVENTS, last="job"):
             if isinstance(event, JobView):
                 job = event.job
-                left = f", about {_duration(event.left_s)} left" if event.left_s is not None else ""
+                left = f", about {duration(event.left_s)} left" if event.left_s is not None else ""
                 now = literal(job.now or job.state)
                 bar.update(task, description=now, total=job.files, completed=job.files_done, left=left)
 
@@ -148,7 +148,7 @@ def _show(view: JobView) -> None:
     if job.error:
         out.print(f"[red]error:[/red] {escape(job.error)} {escape(job.hint)}")
     if job.now:
-        left = f", about {_duration(view.left_s)} left" if view.left_s is not None else ""
+        left = f", about {duration(view.left_s)} left" if view.left_s is not None else ""
         out.print(f"now: {job.now}{left}", markup=False)
     print_notable(view.files)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(job.counts.items()))
@@ -157,7 +157,7 @@ def _show(view: JobView) -> None:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

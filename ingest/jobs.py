@@ -90,6 +90,18 @@ class JobList:
     jobs: tuple[JobView, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A job that runs or waits, without the names of its files, which are for the data folder's owner."""
+
+    id: str
+    state: State
+    collection: str
+    files_done: int
+    files: int | None
+    left_s: float | None
+
+
 class Jobs:
     """All jobs of one data folder, whose owner opens this. Safe to use from threads."""
 
@@ -138,6 +150,24 @@ class Jobs:
         return [
             _view(_loaded(row[0]))
             for row in self._rows("SELECT job FROM jobs ORDER BY number DESC LIMIT ?", limit)
+        ]
+
+    def pending(self) -> list[Pending]:
+        """Those that run or wait, in the order in which they are done."""
+        rows = self._rows(
+            "SELECT job FROM jobs WHERE state IN ('running', 'queued') ORDER BY state DESC, number"
+        )
+        views = (_view(_loaded(row[0])) for row in rows)
+        return [
+            Pending(
+                view.job.id,
+                view.job.state,
+                view.job.run.collection,
+                view.job.files_done,
+                view.job.files,
+                view.left_s,
+            )
+            for view in views
         ]
 
     def results(self, id_: str, after: int = 0) -> list[FileResult]:

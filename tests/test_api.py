@@ -696,7 +696,12 @@ async def test_health_readiness_and_status(client: httpx.AsyncClient, folder: Pa
     damaged.mkdir()
     status = (await client.get("/v1/status")).json()
     shutil.rmtree(damaged)
-    assert status["collections"]["default"] == {"documents": 1, "passages": 1, "error": None}
+    assert status["collections"]["default"] == {
+        "documents": 1,
+        "passages": 1,
+        "outdated": 0,
+        "error": None,
+    }
     assert "damaged" in status["collections"]["damaged"]["error"]
     assert status["data_dir"] == str(folder)
     assert status["version"]

@@ -123,6 +123,10 @@ async def test_cancelled_between_two_files(engine: Engine, tmp_path: Path) -> No
             (await client.post("/v1/jobs", json={"paths": [str(folder)]})).json()["job"]["id"] for _ in "ab"
         ]
         await asyncio.to_thread(slow.entered.wait, 5)
+        pending = (await client.get("/v1/status")).json()["jobs"]
+        assert [(each["id"], each["state"]) for each in pending] == [(first, "running"), (second, "queued")]
+        assert pending[0]["files"] == 30
+        assert str(folder) not in json.dumps(pending)  # names of files are for the owner
         assert (await client.post(f"/v1/jobs/{second}/cancel")).json()["job"]["state"] == "cancelled"
         assert (await client.post(f"/v1/jobs/{first}/cancel")).json()["job"]["state"] == "cancelled"
         again = await client.post(f"/v1/jobs/{first}/cancel")
@@ -133,6 +137,7 @@ async def test_cancelled_between_two_files(engine: Engine, tmp_path: Path) -> No
         done = await ended(client, first)
         assert done["job"]["state"] == "done"
         assert done["job"]["files_done"] == 30
+        assert (await client.get("/v1/status")).json()["jobs"] == []
 
 
 async def test_a_job_is_taken_up_again_after_a_restart(engine: Engine, tmp_path: Path) -> None:

@@ -155,6 +155,10 @@ def test_two_collections_know_nothing_of_each_other(house: House) -> None:
     assert house.run().count("unchanged") == 1
 
 
+def sizes(house: House) -> catalog.Size:
+    return catalog.sizes(house.store, house.embedder)[house.collection]
+
+
 @pytest.mark.parametrize(
     ("what", "changed"), [("parser_version", lambda _: "another"), ("TILING_VERSION", "another")]
 )
@@ -163,9 +167,12 @@ def test_another_parser_or_tiling_replaces_what_has_not_changed(
 ) -> None:
     house.write("a.md", "# A\n\nText.\n")
     house.run()
+    assert sizes(house) == catalog.Size(1, 1, outdated=0)
     monkeypatch.setattr(documents, what, changed)
+    assert sizes(house) == catalog.Size(1, 1, outdated=1)
     assert statuses(house.run()) == {"files/a.md": "replaced"}
     assert statuses(house.run()) == {"files/a.md": "unchanged"}
+    assert sizes(house).outdated == 0
     assert house.store.open(house.collection).size() == (1, 1)
 
 
@@ -907,7 +914,9 @@ def test_all_drops_the_collection_even_of_another_embedder(full: House, tmp_path
     store = EdgeStore(tmp_path / "own", embedder=FakeEmbedder.name, dimension=FakeEmbedder.dimension)
     with pytest.raises(e.FingerprintMismatch, match="openbook reindex --collection x"):
         store.open("x")
-    assert "older" in str(catalog.sizes(store)["x"].error)
+    told = str(catalog.sizes(store, FakeEmbedder())["x"].error)
+    assert "older" in told
+    assert "openbook reindex --collection x" in told
     assert catalog.removed(store, Uploads(tmp_path), "x", [], Path("/"), everything=True).removed == ()
     assert store.names() == []
 
