@@ -12,6 +12,7 @@ from rag import cite, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
 from rag.pack import pack, pack_whole
 from rag.ports import Delta, Embedder, Generator, Index, Message, Store, TokenCounter
+from rag.reading import read
 from rag.text import repetition
 from rag.types import Answer, Block, Context, Document, Hit, Passage, Question, Read, Receipt
 
@@ -116,14 +117,17 @@ class Rag:
         """A Reading, Pieces, then the Answer. Raises RagErrors, also between events."""
         stages = Stages()
         self.check(question.text)
-        index = await asyncio.to_thread(self.store.open, question.collection)
-        hits = await asyncio.to_thread(self._retrieve, index, question.text, stages)
+        hits = await self._hits(question.collection, question.text, stages)
         model = await self.generator.model()
         reserve = question.max_answer_tokens or self.limits.answer_tokens or min(1024, model.window // 8)
         budget = await asyncio.to_thread(self._budget, question, model.window, reserve)
-        with stages("pack"):
-            context = await asyncio.to_thread(self._pack, index, hits, budget)
-        receipt = await asyncio.to_thread(self._receipt, index, question, hits, context, model.name)
+
+        def packed(index: Index) -> tuple[Context, Receipt]:
+            with stages("pack"):
+                context = self._pack(index, hits, budget)
+            return context, self._receipt(index, question, hits, context, model.name)
+
+        context, receipt = await asyncio.to_thread(read, self.store, question.collection, packed)
         yield Reading(replace(receipt, seconds=stages.snapshot()))
         if not context.blocks:
             yield self._nothing_read(question, receipt, stages)
@@ -142,8 +146,7 @@ class Rag:
     async def search(self, text: str, collection: str, limit: int) -> list[Hit]:
         """Passages for a question, best first, without asking the model."""
         self.check(text)
-        index = await asyncio.to_thread(self.store.open, collection)
-        return await asyncio.to_thread(self._retrieve, index, text, Stages(), limit)
+        return await self._hits(collection, text, Stages(), limit)
 
     def check(self, text: str) -> None:
         """Raises BadRequest for a question that is empty or no text, QuestionTooLong for a long one."""
@@ -154,11 +157,14 @@ class Rag:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise BadRequest("The question holds half a character (a lone surrogate).", "Send valid UTF-8.")
 
-    def _retrieve(self, index: Index, text: str, stages: Stages, limit: int | None = None) -> list[Hit]:
-        with stages("embed"):
-            vector = self.embedder.embed_query(text)
-        with stages("search"):
-            return index.search(text, vector, limit or self.limits.search)
+    async def _hits(self, collection: str, text: str, stages: Stages, limit: int | None = None) -> list[Hit]:
+        def retrieved(index: Index) -> list[Hit]:
+            with stages("embed"):
+                vector = self.embedder.embed_query(text)
+            with stages("search"):
+                return index.search(text, vector, limit or self.limits.search)
+
+        return await asyncio.to_thread(read, self.store, collection, retrieved)
 
     def _budget(self, question: Question, window: int, reserve: int) -> int:
         """Tokens for documents: what was asked for, else what is set, and never more than the window leaves."""

@@ -206,7 +206,7 @@ class PortInUse(ServiceError):
     def of(cls, host: str, port: int) -> PortInUse:
         return cls(
             f"Port {port} on {host} is taken by another program.",
-            f"Stop that program, or choose another port: openbook serve --port {port + 1}",
+            f"Stop that program, or choose another port: openbook serve --port {port + 1 if port < 65535 else 8080}",
         )
 
 

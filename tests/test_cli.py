@@ -23,6 +23,7 @@ import openbook.cli
 from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
 from fakes import FakeGenerator
 from ingest.jobs import Jobs
+from ingest.run import Run
 from ingest.uploads import Uploads
 from rag import errors as e
 from rag import owner
@@ -219,7 +220,27 @@ def test_status(run: Callable[..., Ran], template: Path) -> None:
     assert re.search(r"collection: +default: 1 documents, \d passages", ran.out)
     status = run("status", "--json").json
     assert status["url"] is None
-    assert status["collections"]["default"]["documents"] == 1
+    assert status["collections"]["default"] == {"documents": 1, "passages": 1, "outdated": 0, "error": None}
+    assert status["jobs"] == []
+
+
+def test_status_tells_what_was_read_by_an_older_parser_and_the_way_out(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.documents.parser_version", lambda _media_type: "the next")
+    ran = run("status")
+    assert "1 documents were read by an older parser" in ran.out
+    assert "openbook ingest PATH --collection default" in ran.out
+    assert run("status", "--json").json["collections"]["default"]["outdated"] == 1
+
+
+def test_status_tells_the_jobs_that_wait(run: Callable[..., Ran], template: Path) -> None:
+    with closing(Jobs(template / "jobs.db")) as jobs:
+        job = jobs.add(Run("team[1]", ("/docs/secret",)))
+    ran = run("status")
+    assert f"{job.id} queued, 0 files into team[1]" in ran.out
+    assert "secret" not in ran.out
+    assert [each["id"] for each in run("status", "--json").json["jobs"]] == [job.id]
 
 
 def test_status_shows_the_other_collections_beside_a_damaged_one(
@@ -229,6 +250,11 @@ def test_status_shows_the_other_collections_beside_a_damaged_one(
     ran = run("status")
     assert ran.code == 0
     assert "damaged[1]" in ran.out
+
+
+@pytest.mark.parametrize(("port", "another"), [(8080, 8081), (65535, 8080)])
+def test_the_way_out_of_a_taken_port_is_a_port(port: int, another: int) -> None:
+    assert e.PortInUse.of("127.0.0.1", port).hint.endswith(f"--port {another}")
 
 
 def test_status_wait_gives_up_with_exit_code_3(run: Callable[..., Ran]) -> None:

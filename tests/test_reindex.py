@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ from ingest.pipeline import Ingestion
 from ingest.reindex import reindexed
 from ingest.report import FileResult, Report
 from rag.answer import Limits, Rag
-from rag.errors import CollectionNotFound, FingerprintMismatch
-from rag.ports import Vectors
+from rag.errors import CollectionNotFound, FingerprintMismatch, StoreUnavailable
+from rag.ports import Index, Store, Vectors
 from rag.store.edge import EdgeStore
 from rag.text import indexed_text
+from rag.types import Question
 
 
 class Other(FakeEmbedder):
@@ -99,3 +102,40 @@ def test_what_was_removed_meanwhile_does_not_come_back(other: Rag) -> None:
 def test_an_unknown_collection(other: Rag) -> None:
     with pytest.raises(CollectionNotFound, match="'nope'"):
         next(reindexed(other, "nope"))
+
+
+@pytest.mark.process  # of which it starts none; but it takes seconds
+async def test_questions_meet_a_swap_and_do_not_notice(tmp_path: Path) -> None:
+    rag = rag_of(tmp_path, FakeEmbedder())
+    (tmp_path / "a.md").write_text("# Tides\n\nText of the tides.\n")
+    list(Ingestion(rag.store, rag.embedder, rag.tokens, "team").run([tmp_path / "a.md"]))
+    swaps = 15
+
+    def swap() -> None:
+        for _ in range(swaps):
+            run(rag)
+
+    swapping = asyncio.create_task(asyncio.to_thread(swap))
+    asked = 0
+    while not swapping.done():
+        assert len(await rag.search("tides", "team", 5)) == 1
+        assert (await rag.answer(Question("tides?", "team"))).receipt.documents == 1
+        asked += 1
+    await swapping
+    assert asked > swaps / 2
+    rag.store.close()
+
+
+async def test_a_store_that_stays_away_is_told(tmp_path: Path) -> None:
+    rag, opened = rag_of(tmp_path, FakeEmbedder()), []
+
+    class Away:
+        def open(self, collection: str) -> Index:
+            opened.append(collection)
+            raise StoreUnavailable("away")
+
+    rag.store.close()
+    rag.store = cast(Store, Away())
+    with pytest.raises(StoreUnavailable, match="away"):
+        await rag.search("tides", "team", 5)
+    assert opened == ["team"] * 2

@@ -41,13 +41,13 @@ _NEXT = ".next-"  # before the name of a collection: a folder that is about to t
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    shard: qe.EdgeShard
+    points: EdgePoints
     meta: Payload
     collection: Collection
 
     def close(self) -> None:
-        self.shard.flush()
-        self.shard.close()
+        self.points.flush()
+        self.points.close()
 
 
 @contextmanager
@@ -94,10 +94,9 @@ class EdgeStore:
 
     def _load(self, collection: str, path: Path) -> _Opened:
         with _mapped(f"Collection {collection!r} in {path} cannot be opened"):
-            shard = qe.EdgeShard.load(str(path))
-            points = EdgePoints(shard)
+            points = EdgePoints(qe.EdgeShard.load(str(path)))
             (meta,) = points.get([META_ID])
-        return _Opened(shard, meta, Collection(collection, points, exclusive=True))
+        return _Opened(points, meta, Collection(collection, points, exclusive=True))
 
     def swap(self, collection: str, by: str) -> None:
         path, new = self._folder / check_name(collection), self._folder / check_name(by)
@@ -121,7 +120,7 @@ class EdgeStore:
         path = self._folder / check_name(collection)
         with self._lock:
             if collection in self._open:
-                self._open.pop(collection).shard.close()
+                self._open.pop(collection).points.close()
             if not path.is_dir():
                 raise CollectionNotFound.of(collection, self.names())
             gone = path.rename(self._folder / f".dropped-{uuid.uuid4().hex}")
@@ -149,51 +148,75 @@ class EdgeStore:
             points = EdgePoints(shard)
             points.upsert([Point(META_ID, self._fingerprint)])
             points.flush()
-            shard.close()
+            points.close()
             aside.rename(path)
 
 
 class EdgePoints:
-    """store.points.Points over one shard. The shard serialises its own updates."""
+    """store.points.Points over one shard. The shard serialises its own updates; it cannot be closed while another
+    thread is at it, so closing waits for them, and who comes later is told."""
 
     def __init__(self, shard: qe.EdgeShard) -> None:
         self._shard = shard
+        self._idle = threading.Condition()
+        self._users = 0
+        self._closed = False
+
+    def close(self) -> None:
+        with self._idle:
+            self._closed = True
+            self._idle.wait_for(lambda: not self._users)
+        self._shard.close()
+
+    @contextmanager
+    def _using(self, failed: str) -> Iterator[qe.EdgeShard]:
+        with self._idle:
+            if self._closed:
+                raise StoreUnavailable("The collection was replaced or removed meanwhile.", "Try again.")
+            self._users += 1
+        try:
+            with _mapped(failed):
+                yield self._shard
+        finally:
+            with self._idle:
+                self._users -= 1
+                self._idle.notify_all()
 
     def upsert(self, points: Sequence[Point]) -> None:
-        with _mapped("Writing to the index failed"):
-            self._shard.update(qe.UpdateOperation.upsert_points([_point(point) for point in points]))
+        with self._using("Writing to the index failed") as shard:
+            shard.update(qe.UpdateOperation.upsert_points([_point(point) for point in points]))
 
     def assign(self, where: Where, payload: Payload) -> None:
-        with _mapped("Writing to the index failed"):
-            self._shard.update(qe.UpdateOperation.set_payload_by_filter(_filter(where), payload))
+        with self._using("Writing to the index failed") as shard:
+            shard.update(qe.UpdateOperation.set_payload_by_filter(_filter(where), payload))
 
     def delete(self, where: Where) -> None:
-        with _mapped("Deleting from the index failed"):
-            self._shard.update(qe.UpdateOperation.delete_points_by_filter(_filter(where)))
+        with self._using("Deleting from the index failed") as shard:
+            shard.update(qe.UpdateOperation.delete_points_by_filter(_filter(where)))
 
     def get(self, ids: Sequence[str]) -> list[Payload]:
-        with _mapped("Reading the index failed"):
-            found = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
+        with self._using("Reading the index failed") as shard:
+            found = shard.retrieve(list(ids), with_payload=True, with_vector=False)
         return [cast(Payload, record.payload) for record in found]
 
     def dense(self, ids: Sequence[str]) -> dict[str, list[float]]:
-        with _mapped("Reading the index failed"):
-            found = self._shard.retrieve(list(ids), with_payload=False, with_vector=True)
+        with self._using("Reading the index failed") as shard:
+            found = shard.retrieve(list(ids), with_payload=False, with_vector=True)
         return {str(record.id): cast(Any, record.vector)[DENSE] for record in found}
 
     def scroll(self, where: Where) -> Iterator[Payload]:
         offset: Any = None
         while True:
             request = qe.ScrollRequest(offset=offset, limit=_PAGE, filter=_filter(where), with_payload=True)
-            with _mapped("Reading the index failed"):
-                records, offset = self._shard.scroll(request)
+            with self._using("Reading the index failed") as shard:
+                records, offset = shard.scroll(request)
             yield from (cast(Payload, record.payload) for record in records)
             if offset is None:
                 return
 
     def count(self, where: Where) -> int:
-        with _mapped("Reading the index failed"):
-            return self._shard.count(qe.CountRequest(filter=_filter(where), exact=True))
+        with self._using("Reading the index failed") as shard:
+            return shard.count(qe.CountRequest(filter=_filter(where), exact=True))
 
     def query(
         self, dense: list[float], sparse: Sparse, where: Where, candidates: int
@@ -206,12 +229,12 @@ class EdgePoints:
         request = qe.QueryRequest(
             limit=2 * candidates, prefetches=prefetches, query=fusion, with_payload=True
         )
-        with _mapped("Searching the index failed"):
-            return [(cast(Payload, point.payload), point.score) for point in self._shard.query(request)]
+        with self._using("Searching the index failed") as shard:
+            return [(cast(Payload, point.payload), point.score) for point in shard.query(request)]
 
     def flush(self) -> None:
-        with _mapped("Writing the index to disk failed"):
-            self._shard.flush()
+        with self._using("Writing the index to disk failed") as shard:
+            shard.flush()
 
 
 def _point(point: Point) -> qe.Point:
