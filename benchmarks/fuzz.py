@@ -33,6 +33,9 @@ from typing import Any
 
 import psutil
 
+from ingest.jobs import JobView
+from rag.remote import find_service
+
 OPENBOOK = Path(sys.prefix) / "bin" / "openbook"
 MAX_SEED_BYTES = 300_000  # bigger files take long and show nothing more
 OUTSIDE = "openbook-fuzz-was-outside.txt"  # what an archive tries to write
@@ -98,7 +101,11 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     for level in range(40):
         nested = zipped({f"{level}.zip": nested})
     yield "nested.zip", nested
-    yield "many.zip", zipped({f"{n}.txt": b"x" for n in range(60_000)})
+    yield "many.zip", zipped({f"{n}.txt": b"x" for n in range(1000)})
+    tenfold = zipped({"zeros.txt": bytes(15 * 2**20)})
+    for _ in range(2):
+        tenfold = zipped({f"{n}.zip": tenfold for n in range(10)})
+    yield "tenfold.zip", tenfold
     yield "deep.xml", b"<a>" * 200_000 + b"</a>" * 200_000
     yield "deep.html", b"<div>" * 200_000 + b"deep"
     yield "deep.json", b"[" * 500_000 + b"]" * 500_000
@@ -179,6 +186,14 @@ class Service:
             raise SystemExit(f"openbook {' '.join(arguments)}: {done.stderr}")
         return json.loads(done.stdout)
 
+    def job(self, id_: str) -> JobView:
+        """Without its results: it is asked for every second."""
+        service = find_service(self.data)
+        if service is None:
+            raise SystemExit("the service has gone")
+        view: JobView = service.call("GET", f"/v1/jobs/{id_}", JobView, params={"after": 10**9})
+        return view
+
     def memory_mib(self) -> int:
         """Of the service and all processes below it; one that ends meanwhile is not counted."""
         service = psutil.Process(self.process.pid)
@@ -247,13 +262,13 @@ def watched(service: Service, id_: str) -> tuple[Any, int, tuple[float, str]]:
     """The job when it has ended, the peak memory in MiB, and the longest time at one step."""
     memory, slowest, now, since = 0, (0.0, ""), "", time.monotonic()
     while True:
-        view = service.json("jobs", id_)
+        view = service.job(id_)
         memory = max(memory, service.memory_mib())
-        if view["job"]["now"] != now:
+        if view.job.now != now:
             slowest = max(slowest, (time.monotonic() - since, now))
-            now, since = view["job"]["now"], time.monotonic()
-        if view["job"]["state"] in ("done", "failed", "cancelled") or service.process.poll() is not None:
-            return view, memory, slowest
+            now, since = view.job.now, time.monotonic()
+        if view.job.has_ended or service.process.poll() is not None:
+            return service.json("jobs", id_), memory, slowest
         time.sleep(1)
 
 

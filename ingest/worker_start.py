@@ -40,11 +40,22 @@ def _limit_memory(more: int) -> None:
     """Of data (heap and private mappings), not of address space: libraries reserve much that they never touch."""
     import resource
 
-    status = Path("/proc/self/status").read_text()
-    now = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = now + more if hard == resource.RLIM_INFINITY else min(now + more, hard)
+    limit = _taken() + more if hard == resource.RLIM_INFINITY else min(_taken() + more, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def room() -> int | None:
+    """Bytes that this worker may still take; None where nothing limits it."""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return None if limit == resource.RLIM_INFINITY else limit - _taken()
+
+
+def _taken() -> int:
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
 
 
 def context(preload: str) -> Any:

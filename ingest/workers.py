@@ -17,6 +17,7 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -40,6 +41,10 @@ MEMORY_BYTES = 3 * 2**30
 # A worker is replaced after so many files: libraries lose memory.
 TASKS = 200
 _ATTEMPTS = 3  # a file that is with a pool that breaks is tried again: another file may have broken it
+# Libraries keep much of what they took: a worker with less than this part of its memory left is replaced before the
+# next file, and a file for which there is too little is tried again in another.
+_ROOM = 1 / 6
+_FULL, _OUT_OF_MEMORY = 76, 77  # exit codes of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,10 @@ class Workers:
         def attempt(left: int) -> None:
             def finished(inner: Future[T]) -> None:
                 error = None if inner.cancelled() else inner.exception()
-                if isinstance(error, (BrokenProcessPool, RuntimeError)) and left and not self._closed:
+                ended = getattr(error, "exitcode", None)
+                if ended == _FULL and not self._closed:
+                    attempt(left)
+                elif _may_pass(error, ended) and left and not self._closed:
                     attempt(left - 1)
                 elif inner.cancelled() or error is not None:
                     _fail(outcome, self._told(name, error))
@@ -202,7 +210,8 @@ class Workers:
                 broken, self._pool = self._pool, self._started()
                 if broken is not None:  # not in this thread, which may be one of the pool's own
                     threading.Thread(target=_end, args=(broken,), daemon=True).start()
-            return self._pool.schedule(_guarded, args=(task, *arguments), timeout=self._timeout_s)
+            needed = int(self._memory_bytes * _ROOM)
+            return self._pool.schedule(_in_worker, args=(needed, task, *arguments), timeout=self._timeout_s)
 
     def _started(self) -> ProcessPool:
         from pebble import CONSTS, ProcessPool
@@ -227,6 +236,8 @@ class Workers:
                 f"{name} was not read within {self._timeout_s:g} seconds, so that was ended.",
                 "Split it, or save it in another format.",
             )
+        if isinstance(error, ProcessExpired) and error.exitcode == _OUT_OF_MEMORY:
+            error = MemoryError()
         if isinstance(error, ProcessExpired):
             return SourceCrash(
                 f"{name} made its parser crash ({_exit(error.exitcode)}).",
@@ -257,6 +268,27 @@ def _done(work: Callable[[], T]) -> Future[T]:
     except Exception as error:  # noqa: BLE001 -- it is handed on
         future.set_exception(error)
     return future
+
+
+def _may_pass(error: BaseException | None, exit_code: int | None) -> bool:
+    """Whether what went wrong says nothing about the file: others may have broken the pool, or left no memory."""
+    return exit_code == _OUT_OF_MEMORY or isinstance(error, (BrokenProcessPool, RuntimeError))
+
+
+_tasks = count()  # of this worker
+
+
+def _in_worker(needed: int, task: Callable[..., T], path: Path, name: str, *arguments: object) -> T:
+    is_first = next(_tasks) == 0
+    room = worker_start.room()
+    if not is_first and room is not None and room < needed:
+        os._exit(_FULL)
+    try:
+        return _guarded(task, path, name, *arguments)
+    except MemoryError:
+        if is_first:
+            raise
+        os._exit(_OUT_OF_MEMORY)
 
 
 def _guarded(task: Callable[..., T], path: Path, name: str, *arguments: object) -> T:

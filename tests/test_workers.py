@@ -56,6 +56,18 @@ def hang(path: Path, name: str) -> None:
     time.sleep(600)
 
 
+def use(path: Path, mib: str) -> int:
+    bytearray(int(mib) * 2**20)
+    return os.getpid()
+
+
+def leak(path: Path, mib: str) -> None:
+    leaked.append(bytearray(int(mib) * 2**20))
+
+
+leaked: list[bytearray] = []
+
+
 class Odd(Exception):
     def __init__(self, one: int, two: int) -> None:  # cannot be made again from its pickle
         super().__init__("odd")
@@ -125,6 +137,18 @@ def test_a_file_that_eats_memory_is_told(workers: Workers, tmp_path: Path) -> No
     assert "needs more than 0.292969 GiB" in error.message
     good = written(tmp_path, "good.txt", "Text.")
     assert workers.read(good, "good.txt", "text/plain", 900).result(60).parsed.text == "Text."
+
+
+def test_a_worker_whose_memory_is_used_up_costs_the_next_file_nothing(tmp_path: Path) -> None:
+    workers = Workers(1, memory_bytes=1000 * 2**20)
+    for kept in (500, 780):  # too little for the next, and too little for any
+        assert workers._run("kept", leak, tmp_path / "kept", str(kept)).exception(60) is None
+        worker = workers._run("next", use, tmp_path / "next", "600").result(60)
+        # Another one by now, which is not replaced each time.
+        assert workers._run("also", use, tmp_path / "also", "600").result(60) == worker
+    assert isinstance(workers._run("huge", use, tmp_path / "huge", "1100").exception(60), e.SourceOverLimit)
+    assert workers._run("last", use, tmp_path / "last", "600").result(60)
+    workers.close()
 
 
 def test_a_crash_costs_its_file_only(workers: Workers, tmp_path: Path) -> None:
