@@ -182,7 +182,7 @@ def _engine() -> Any:
         # Named files are never looked for on the network.
         parameters |= {f"{stage}.engine_type": EngineType.OPENVINO, f"{stage}.model_path": str(path)}
     log.info("loading the text recognition models")
-    engine = RapidOCR(params=parameters)
+    engine: Any = RapidOCR(params=parameters)
     _widen_in_steps(engine._load_rec_model())
     return engine
 
