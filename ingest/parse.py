@@ -23,7 +23,7 @@ from rag.errors import SourceCorrupt, SourceEmpty, SourceUnsupported
 # By parser: its version, and the extensions whose media types it reads. Raise a version whenever its parser gives
 # another text or other regions: its files, and only these, are then read again.
 _TABLE: dict[Parser, tuple[int, str]] = {
-    parse_pdf: (2, ".pdf"),
+    parse_pdf: (3, ".pdf"),
     parse_docx: (2, ".docx"),
     parse_pptx: (2, ".pptx"),
     parse_spreadsheet: (2, ".xlsx .xls .xlsb .ods"),
@@ -40,7 +40,7 @@ _TABLE: dict[Parser, tuple[int, str]] = {
     parse_rst: (1, ".rst"),
     parse_asciidoc: (1, ".adoc"),
     parse_notebook: (1, ".ipynb"),
-    parse_image: (1, ".png .jpg .tif .bmp .webp .gif"),
+    parse_image: (2, ".png .jpg .tif .bmp .webp .gif"),
     parse_xml: (1, ".xml .svg"),
     # And every text/ type that has no parser of its own.
     parse_plain: (1, ".json .jsonl .toml .yaml .srt"),

@@ -154,8 +154,7 @@ class Ingestion:
     def _has_room_to_unpack(self, place: Opened | None) -> bool:
         if place is None:
             return len(self._folders) < WINDOW_ARCHIVES
-        # Those within others do not wait for others to be done, which wait for them; but what one leaves of their
-        # common budget is known when it is unpacked.
+        # What one leaves of the budget that it shares with others is known when it is unpacked.
         return all(opened.outermost is not place.outermost for opened in self._unpacks.values())
 
     def _told(
@@ -196,9 +195,8 @@ class Ingestion:
         opened = Opened.begin(source, place, content_hash, self._scratch)
         self._folders.add(opened)
         yield self._progress(source, "parse")
-        unpack = reader.unpack(
-            source.path, source.name, source.media_type, opened.folder, opened.outermost.budget
-        )
+        budget = opened.outermost.budget
+        unpack = reader.unpack(source.path, source.name, source.media_type, opened.folder, budget)
         self._unpacks[unpack] = opened
         if is_document(source.media_type):
             opened.left += 1

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ingest.formats.ocr import recognize
+from ingest.formats.ocr import _engine, recognize
 from ingest.formats.reading import Box, paragraphs, reading_order
 
 FONT = ImageFont.load_default(36)
@@ -108,3 +110,22 @@ def test_a_long_screenshot_is_read_to_its_end() -> None:
 def test_an_image_without_text(size: tuple[int, int]) -> None:
     found = recognize(Image.new("RGB", size, "white"))
     assert (found.text, found.confidence) == ("", 0.0)
+
+
+@pytest.mark.models
+def test_lines_of_many_widths_are_few_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps code for each width that it has seen: a scan of some pages would need more memory than it may have."""
+    recognizer = _engine()._load_rec_model()
+    widths = set()
+    read = type(recognizer.session).__call__
+
+    def counted(session: object, pixels: NDArray[np.float32]) -> object:
+        if session is recognizer.session:
+            widths.add(pixels.shape[-1])
+        return read(session, pixels)
+
+    monkeypatch.setattr(type(recognizer.session), "__call__", counted)
+    lines = [(50, 60 + 60 * n, "The gauge stands at " + "Port Ellary " * n) for n in range(6)]
+    assert recognize(drawn(*lines)).text.count("Port Ellary") == 15
+    assert widths
+    assert all(width % 160 == 0 for width in widths)
