@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from ingest.report import FileResult
 from ingest.sources import Source
 from ingest.work import Work
 from ingest.workers import Read
-from rag.errors import CollectionNotFound
+from rag.errors import CollectionNotFound, RagError
 from rag.indexed import INDEXING_VERSION
 from rag.language import language_of
-from rag.ports import Embedder, Index, Store, TokenCounter, Vectors
+from rag.ports import Embedder, Index, Store, TokenCounter, Vectors, Write
 from rag.types import Document, Passage, short_name
+
+log = logging.getLogger(__name__)
 
 _NAMESPACE = uuid.UUID("6f70656e-626f-5f6f-8b00-646f63756d65")
 
@@ -128,10 +131,22 @@ class Documents:
         same = [(p.text, p.section) for p in stored] == [(p.text, p.section) for p in tiles]
         return self._index.vectors(stored) if same else None
 
-    def put(self, document: Document, tiles: Sequence[Passage], vectors: Vectors) -> None:
+    def put(self, writes: Sequence[Write]) -> None:
+        """What has been put already costs little."""
         # Made only now, so that a run in which nothing could be read leaves no empty collection.
         self._index = self._index or self._store.open(self._collection, create=True)
-        self._index.put(document, tiles, vectors)
+        self._index.put_all(writes)
+
+    def try_together(self, writes: Sequence[Write]) -> None:
+        """Puts several faster than each for itself. Where that fails, each is to be put for itself, so that it costs
+        the one file that it is about."""
+        try:
+            if len(writes) > 1:
+                self.put(writes)
+        except (RagError, MemoryError):
+            raise
+        except Exception:
+            log.exception("storing %d documents together failed", len(writes))
 
     def _id(self, uri: str) -> str:
         return str(uuid.uuid5(_NAMESPACE, f"{self._collection}\n{uri}"))

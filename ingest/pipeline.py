@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ingest import outcome
 from ingest.batches import Batches
 from ingest.changes import find_changed
@@ -33,8 +31,7 @@ from ingest.steps import stepwise as stepwise
 from ingest.work import Tally, Work, hash_of
 from ingest.workers import ParserBug, Read, Reading, Unpacked, Workers
 from rag.errors import RagError, SourceError
-from rag.ports import Embedder, Store, TokenCounter, Vectors
-from rag.types import Document
+from rag.ports import Embedder, Store, TokenCounter, Write
 
 log = logging.getLogger(__name__)
 
@@ -277,7 +274,7 @@ class Ingestion:
         self._tally.parsed += 1
         known = None if work.current else self._documents.moved(document, work.tiles)
         if known is not None:
-            yield from self._put(work, document, known)
+            yield from self._put(work, Write(document, work.tiles, known))
             return
         self._flying.add(work)
         batches.add(work)
@@ -300,17 +297,18 @@ class Ingestion:
                 yield from self._finish(part.work.source, failed, part.work.place, own=part.work.own)
             return
         yield from self._embed(batches, partial=False)  # the next goes on while these are stored
-        for work in works:
-            if work.whole:
-                assert work.document
-                put = self._put(work, work.document, np.concatenate(work.vectors))
-                yield from self._told(work.source, work.place, put, own=work.own)
+        writes = [(work, work.write()) for work in works if work.whole]
+        with self._tally.timed("store"):
+            self._documents.try_together([write for _, write in writes])
+        for work, write in writes:
+            yield from self._told(work.source, work.place, self._put(work, write), own=work.own)
 
-    def _put(self, work: Work, document: Document, vectors: Vectors) -> Iterator[Event]:
+    def _put(self, work: Work, write: Write) -> Iterator[Event]:
         self._flying.discard(work)
+        document = write.document
         yield self._progress(work.source, "store", len(work.tiles), len(work.tiles))
         with self._tally.timed("store"):
-            self._documents.put(document, work.tiles, vectors)
+            self._documents.put([write])
         result = outcome.of_document(work.source, "replaced" if work.current else "added", document)
         yield from self._finish(work.source, result, work.place, own=work.own)
 

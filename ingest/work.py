@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ingest.opened import Opened
 from ingest.report import FileResult, Report
 from ingest.sources import Source
 from ingest.workers import unreadable
-from rag.ports import Vectors
+from rag.ports import Vectors, Write
 from rag.types import Document, Passage
 
 
@@ -40,6 +42,11 @@ class Work:
     tiles: list[Passage] = field(default_factory=list)
     queued: int = 0
     vectors: list[Vectors] = field(default_factory=list)
+
+    def write(self) -> Write:
+        """Once it is whole."""
+        assert self.document
+        return Write(self.document, self.tiles, np.concatenate(self.vectors))
 
     @property
     def whole(self) -> bool:

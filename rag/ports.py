@@ -84,6 +84,15 @@ class Reader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A document and all its passages, with their vectors ``(n, dimension)``."""
+
+    document: Document
+    passages: Sequence[Passage]
+    vectors: Vectors
+
+
 class Index(Reader, Protocol):
     """One collection."""
 
@@ -93,6 +102,10 @@ class Index(Reader, Protocol):
 
     def put(self, document: Document, passages: Sequence[Passage], vectors: Vectors) -> None:
         """Write, then swap: an older revision stays visible until this one is whole. Durable on return."""
+        ...
+
+    def put_all(self, writes: Sequence[Write]) -> None:
+        """Several different documents, each as ``put`` does it, in little more than the time of one."""
         ...
 
     def remove(self, document_ids: Sequence[str]) -> None: ...

@@ -79,7 +79,7 @@ class Document:
     ingested_at: str = ""
     modified_at: str = ""
     language: str = ""
-    fields: Mapping[str, str | list[str]] = field(default_factory=dict)
+    fields: Mapping[str, str | list[str]] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -140,7 +140,7 @@ class Filter:
     since: str = ""
     until: str = ""
     headings: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __bool__(self) -> bool:
         return bool(self.of_documents or self.headings)
@@ -283,7 +283,7 @@ class Receipt:
     budget_tokens: int
     model: str
     usage: Usage | None
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict, hash=False)
     warnings: tuple[str, ...] = ()
 
 

@@ -30,6 +30,7 @@ from ingest.prune import pruned
 from ingest.report import FileResult, Found, Progress, Report
 from ingest.uploads import Uploads
 from rag import errors as e
+from rag.ports import Write
 from rag.store.edge import EdgeStore
 from rag.types import Document, Passage
 
@@ -396,7 +397,7 @@ def test_an_error_of_the_store_ends_the_run_and_what_was_stored_stays(
     def full(*_arguments: object) -> None:
         raise e.StoreUnavailable("Writing to the index failed: no space.", "Free some.")
 
-    monkeypatch.setattr(index, "put", full)
+    monkeypatch.setattr(index, "put_all", full)
     with pytest.raises(e.StoreUnavailable, match="no space"):
         house.run()
     assert len(house.documents()) == 1
@@ -741,10 +742,10 @@ def test_a_bug_of_the_store_costs_one_file(house: House, monkeypatch: pytest.Mon
     house.write("b.txt", "Text of b.")
     put = documents.Documents.put
 
-    def broken(self: Any, document: Document, *rest: Any) -> None:
-        if document.source.endswith("a.txt"):
+    def broken(self: documents.Documents, writes: Sequence[Write]) -> None:
+        if any(write.document.source.endswith("a.txt") for write in writes):
             raise ValueError("in the store")
-        put(self, document, *rest)
+        put(self, writes)
 
     monkeypatch.setattr(documents.Documents, "put", broken)
     assert statuses(house.run()) == {"files/a.txt": "failed", "files/b.txt": "added"}

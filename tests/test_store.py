@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from fakes import FakeEmbedder, document, passages
 from rag.errors import BadName, CollectionNotFound, FingerprintMismatch, StoreUnavailable
 from rag.fuse import fuse
-from rag.ports import Index, Store
+from rag.ports import Index, Store, Write
 from rag.store.collection import Collection
 from rag.store.edge import EdgeStore
 from rag.store.points import Point, Where
@@ -270,6 +271,30 @@ def test_a_crash_at_any_step_leaves_one_whole_version_and_a_rerun_finishes(
     assert [p.text for p in index.read(document().id)] == after
     assert sorted(found(index, "gauge")) == sorted(after)
     assert index._points.count(Where({"kind": "passage"})) == len(after)
+    assert index._points.count(Where({"kind": "document", "state": "dirty"})) == 0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("steps", range(10))
+def test_a_crash_among_several_leaves_whole_versions_of_each(opener: Opener, steps: int) -> None:
+    store = opener()
+    index = store.open("default", create=True)
+    assert isinstance(index, Collection)
+    replaced, added = document("file:///replaced.txt", "old"), document("file:///added.txt", "new")
+    put(index, replaced, *OLD)
+    writes = [
+        Write(doc, tiles := passages(doc, *NEW), EMBEDDER.embed([tile.text for tile in tiles]))
+        for doc in (document("file:///replaced.txt", "new"), added)
+    ]
+    crashing = Collection("default", CrashingPoints(index._points, steps), exclusive=False)  # type: ignore[arg-type]
+    with suppress(Crash):
+        crashing.put_all(writes)
+    assert [p.text for p in index.read(replaced.id)] in (OLD, NEW)
+    assert [p.text for p in index.read(added.id)] in ([], NEW)
+    index.put_all(writes)
+    for doc in (replaced, added):
+        assert [p.text for p in index.read(doc.id)] == NEW
+    assert index._points.count(Where({"kind": "passage"})) == 2 * len(NEW)
     assert index._points.count(Where({"kind": "document", "state": "dirty"})) == 0
 
 

@@ -9,16 +9,16 @@ last; what a crash left behind is found by that and removed.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from rag import filters, language
 from rag.indexed import parted, sparse_text
-from rag.ports import Vectors
+from rag.ports import Vectors, Write
 from rag.store.points import (
     Payload,
     Point,
@@ -132,38 +132,42 @@ class Collection:
         return documents, self._points.count(where) if where else 0
 
     def put(self, document: Document, passages: Sequence[Passage], vectors: Vectors) -> None:
-        if len(passages) != len(vectors) or not passages:
-            raise ValueError(f"{len(passages)} passages, {len(vectors)} vectors")
-        current = next(iter(self._points.get([document.id])), None)
-        if current and current["revision"] == document.revision:
-            self._finish(to_document(current))
-            return
-        before = to_document(current) if current else dataclasses.replace(document, revision="")
-        self._mark(before)
-        for at in range(0, len(passages), BATCH):
-            self._points.upsert(
-                [
-                    Point(
-                        passage.id,
-                        passage_payload(passage, live=False),
-                        vector.tolist(),
-                        _sparse(document, passage),
-                    )
-                    for passage, vector in zip(
-                        passages[at : at + BATCH], vectors[at : at + BATCH], strict=True
-                    )
-                ]
-            )
-        ours = {"kind": "passage", "document_id": document.id, "revision": document.revision}
-        self._points.assign(Where(ours), {"state": "live"})
+        self.put_all([Write(document, passages, vectors)])
+
+    def put_all(self, writes: Sequence[Write]) -> None:
+        current = {p["document_id"]: p for p in self._points.get([write.document.id for write in writes])}
+        new = []
+        for write in writes:
+            if len(write.passages) != len(write.vectors) or not write.passages:
+                raise ValueError(f"{len(write.passages)} passages, {len(write.vectors)} vectors")
+            now = current.get(write.document.id)
+            if now and now["revision"] == write.document.revision:
+                self._finish(to_document(now))
+            else:
+                new.append(write)
+        if new:
+            self._replace(new, current)
+
+    def _replace(self, writes: Sequence[Write], current: Mapping[str, Payload]) -> None:
+        """All of them with the flushes of one, which take most of the time of a small document."""
+        documents = [write.document for write in writes]
+        self._mark(
+            [to_document(current[d.id]) if d.id in current else replace(d, revision="") for d in documents]
+        )
+        for points in batched((point for write in writes for point in _points(write)), BATCH):
+            self._points.upsert(points)
+        for document in documents:
+            ours = {"kind": "passage", "document_id": document.id, "revision": document.revision}
+            self._points.assign(Where(ours), {"state": "live"})
         self._points.flush()
-        self._mark(document)  # the swap
-        self._finish(document)
+        self._mark(documents)  # the swap
+        for document in documents:
+            self._finish(document)
 
     def remove(self, document_ids: Sequence[str]) -> None:
         for payload in self._points.get(document_ids):
-            gone = dataclasses.replace(to_document(payload), revision="")
-            self._mark(gone)
+            gone = replace(to_document(payload), revision="")
+            self._mark([gone])
             self._finish(gone)
 
     def _finish(self, document: Document) -> None:
@@ -183,8 +187,8 @@ class Collection:
             log.warning("finishing an interrupted write of %s in %s", document.source, self.name)
             self._finish(document)
 
-    def _mark(self, document: Document) -> None:
-        self._points.upsert([Point(document.id, document_payload(document, dirty=True))])
+    def _mark(self, documents: Sequence[Document]) -> None:
+        self._points.upsert([Point(each.id, document_payload(each, dirty=True)) for each in documents])
         self._points.flush()
 
     def _words(self, question: str) -> Sparse:
@@ -194,6 +198,18 @@ class Collection:
             vector = language.weights(each).embed_query(parted(question))
             weights |= dict(zip(vector.indices, vector.values, strict=True))
         return Sparse(list(weights), list(weights.values()))
+
+
+def _points(write: Write) -> Iterator[Point]:
+    for passage, vector in zip(write.passages, write.vectors, strict=True):
+        payload = passage_payload(passage, live=False)
+        yield Point(passage.id, payload, vector.tolist(), _sparse(write.document, passage))
+
+
+def batched(points: Iterable[Point], size: int) -> Iterator[list[Point]]:
+    rest = iter(points)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def _sparse(document: Document, passage: Passage) -> Sparse:
