@@ -12,6 +12,7 @@ from rag.answer import Limits, Rag
 from rag.errors import ModelUnavailable
 from rag.models.embed import SentenceEmbedder, prepared_models
 from rag.models.embed_cache import CachedEmbedder
+from rag.models.rerank import CrossEncoderReranker
 from rag.models.tokens import ServedTokenizer, TokenizerFile
 from rag.models.vllm_client import ChatClient
 from rag.models.vllm_process import VllmProcess, VllmStatus
@@ -64,8 +65,12 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         generator = chat_client(settings, server)
         stack.push_async_callback(generator.close)
         tokens = token_counter(settings, stack)
+        reranker = CrossEncoderReranker(settings.reranker) if settings.reranker else None
         yield Engine(
-            Rag(store, cached, tokens, generator, limits(settings)), owner, server, preload=embedder.load
+            Rag(store, cached, tokens, generator, limits(settings), reranker),
+            owner,
+            server,
+            preload=embedder.load,
         )
 
 

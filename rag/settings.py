@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         None, description="Folder or hub name of a sentence-transformers model; by default all-MiniLM-L6-v2."
     )
 
+    reranker: str | None = Field(
+        None,
+        description="Folder or hub name of a cross-encoder that reorders what was found; by default none.",
+    )
+
     llm_url: HttpUrl | None = Field(
         None, description="An OpenAI-compatible server (…/v1); without it openbook starts vLLM."
     )
