@@ -23,9 +23,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64, num_labels=1,
+        intermediate_size=64,
     )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(path)
+    config.num_labels = 1
+    BertForSequenceClassification(config).save_pretrained(path)  # type: ignore[no-untyped-call]
     tokenizer.save_pretrained(path)
     return path
 
