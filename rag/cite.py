@@ -1,122 +1,116 @@
 """From an answer and the blocks that were read to citations that can be checked. Pure.
 
-A sentence of the answer is compared with every window of one to three sentences of a block: the share of its
-content words that the window holds, and whether all its names and numbers (with what they count) occur there,
-denied in both or in neither. ``exact`` needs both, ``partial`` a good share of the words; anything less is
-``unsupported``. A model's mark ``[n]`` confines the search to block n; a sentence without a mark that holds is
-searched for in all blocks, and says so (``origin``). Words are compared, not meanings: who did what to whom is
-not seen.
+A sentence of the answer is compared with every window of one to three sentences of a block, and with the rows of its
+tables under their headings: the share of its terms that the window holds, whether all its numbers (with what they
+count) and names occur there, and whether the window says something else with these words (`rag.contradiction`).
+``exact`` needs all three, ``partial`` a good share of the terms; anything less is ``unsupported``. A model's mark
+``[n]`` confines the search to block n; a sentence without a mark that holds is searched for in all blocks, and says
+so (``origin``). Words are compared, not meanings.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache
 
-from rag.prompt import marks
-from rag.text import cased_words, sentences
+from rag.claims import Claim, claims
+from rag.contradiction import asks, contradicts, is_passive
+from rag.prompt import is_code
+from rag.tables import Row, is_of_other_columns, rows
+from rag.terms import Term, terms
+from rag.text import sentences
 from rag.types import Block, Citation, Grade, Origin, Place, Span
 
 WINDOW = 3  # sentences; more would quote a paragraph where a reader wants the line
 LONGEST = 600  # characters; a longer "sentence" (minified code, data in one line) is quoted in pieces
-EXACT, PARTIAL = 0.6, 0.4  # shares of a sentence's content words
+LONGEST_TABLE = 1500  # characters from a table's headings to a row, where both are quoted
+# Shares of a sentence's terms. The more sentences it takes to find them, the less they say together.
+EXACT = {1: 0.6, 2: 0.7, 3: 0.7}
+PARTIAL = 0.4
 
 _ORDER: tuple[Grade, ...] = ("unsupported", "partial", "exact")
-# Function words say nothing about support. English; words of other languages all count, which errs strict.
-_STOP = frozenset(
-    "a an and are as at be been but by can could did do does for from had has have how i if in into is it it's its "
-    "may might more most must no not of on or our shall should so than that the their them then there these they "
-    "this those to up was we were what when where which while who will with would yes you your according document "
-    "documents says states stated never cannot can't couldn't didn't don't doesn't hasn't haven't isn't aren't "
-    "wasn't weren't won't wouldn't shouldn't mustn't".split()
-)
-# "No. 5" and "not only" deny nothing.
-_DENIAL = re.compile(
-    r"\b(?:not(?! only\b)|no(?!\.?\s*\d)|never|none|neither|nor|without|cannot)\b|n['’]t\b", re.I
-)
-# What stands before a sentence without belonging to it: bullets, emphasis, a list number, yes or no.
-_LEAD = re.compile(
-    r"""(?:[^\w\s]\s+|[\s*_#>("'“`])*(?:\d{1,3}[.)]\s+)?[*_]*(?:(?:yes|no)\b[*_]*[,.:;!–—-]+[*_]*\s+)?""",
-    re.I,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """A sentence of the answer, without marks, as what must be found; ``required`` are its numbers and names."""
-
-    span: Span
-    numbers: tuple[int, ...]  # of the blocks that it cites
-    content: frozenset[str]
-    required: frozenset[str]
-    denies: bool
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """Claims of the same key have the same support."""
-        return self.numbers, self.content, self.required, self.denies
 
 
 class _Source:
-    """A block as sentences, each a bag of stems, and the sentences that hold each stem."""
+    """A block as sentences, each as its terms, and the sentences that hold each stem."""
 
     def __init__(self, block: Block) -> None:
         self.block, self.text = block, block.text
         self.spans = list(_pieces(self.text))
+        self.rows: dict[int, Row] = rows(self.text, self.spans)
+        self.terms: list[list[Term]] = []
         self.sizes: list[int] = []
-        self.denies: list[bool] = []
         self.holding: dict[str, list[int]] = {}
         self.common: set[str] = set()  # stems that are written small somewhere: not only names
-        for at, span in enumerate(self.spans):
-            found = cased_words(self.text[span.start : span.end])
-            bag = {_stem(word.lower()) for word in found}
+        for at in range(len(self.spans)):
+            found = self.rows[at].terms if at in self.rows else terms(self.line(at))
+            bag = {term.stem for term in found}
             for stem in bag:
                 self.holding.setdefault(stem, []).append(at)
-            self.common.update(_stem(word) for word in found if word.islower())
+            self.common.update(term.stem for term in found if term.word.islower())
+            self.terms.append(found)
             self.sizes.append(len(bag))
-            self.denies.append(_DENIAL.search(self.text, span.start, span.end) is not None)
+        self.stems = frozenset(self.holding)
+
+    def share(self, claim: Claim) -> float:
+        """Of the claim's words; no window holds more of them."""
+        return len(claim.content & self.stems) / len(claim.content)
+
+    def windows(self, at: int, near: dict[int, set[str]]) -> Iterator[tuple[int, ...]]:
+        """Sentences that may support a claim together, the first of them ``at``; ``near`` are those that share a
+        word with it. A window that ends with a sentence that shares nothing is no better than the one without it."""
+        for last in range(at, at + WINDOW):
+            if last in near:
+                yield tuple(each for each in range(at, last + 1) if each in near)
+        row = self.rows.get(at)
+        if (
+            row
+            and row.header in near
+            and self.span((row.header, at)).end - self.spans[row.header].start <= LONGEST_TABLE
+        ):
+            yield row.header, at
+
+    def span(self, lines: Sequence[int]) -> Span:
+        return Span(self.spans[lines[0]].start, self.spans[lines[-1]].end)
+
+    def is_header(self, at: int) -> bool:
+        return at in self.rows and self.rows[at].header == at
+
+    def line(self, at: int) -> str:
+        return self.text[self.spans[at].start : self.spans[at].end]
 
 
 @dataclass(frozen=True, slots=True)
 class _Support:
-    """The sentences ``first`` to ``last`` of a source, and how well they support a claim."""
+    """Sentences of a source, in order, and how well they support a claim."""
 
     source: _Source
-    first: int
-    last: int
+    lines: tuple[int, ...]
     share: float = 0.0
+    grade: Grade = "unsupported"
     complete: bool = False
-
-    @property
-    def grade(self) -> Grade:
-        if self.share >= EXACT and self.complete:
-            return "exact"
-        return "partial" if self.share >= PARTIAL else "unsupported"
 
     @property
     def rank(self) -> tuple[int, float, bool, int, int, int]:
         """Better is greater: the grade, more words, complete, fewer words around them, then the earlier place."""
-        around = sum(self.source.sizes[self.first : self.last + 1])
+        around = sum(self.source.sizes[self.lines[0] : self.lines[-1] + 1])
         return (
             _ORDER.index(self.grade),
             self.share,
             self.complete,
             -around,
             -self.source.block.number,
-            -self.first,
+            -self.lines[0],
         )
 
     def can_be_beaten(self, share: float) -> bool:
         """Whether it matters if there is a window of that share: it may be as good, or raise the grade."""
-        return share >= max(self.share, PARTIAL) or (share >= EXACT and self.grade != "exact")
+        return share >= max(self.share, PARTIAL) or (share >= EXACT[1] and self.grade != "exact")
 
     @property
     def span(self) -> Span:
         """In the block's text."""
-        return Span(self.source.spans[self.first].start, self.source.spans[self.last].end)
+        return self.source.span(self.lines)
 
 
 def resolve(reply: str, blocks: Sequence[Block]) -> tuple[tuple[Citation, ...], tuple[Span, ...]]:
@@ -127,7 +121,8 @@ def resolve(reply: str, blocks: Sequence[Block]) -> tuple[tuple[Citation, ...], 
     citations: list[Citation] = []
     unsupported: list[Span] = []
     known: dict[tuple[object, ...], list[tuple[_Support, Origin]]] = {}
-    for claim in _claims(reply, common):
+    code = [source.text for source in sources.values() if is_code(source.block.document)]
+    for claim in claims(reply, common, code):
         if claim.key not in known:
             known[claim.key] = _supports(claim, sources)
         citations += [_citation(claim, support, origin) for support, origin in known[claim.key]]
@@ -136,20 +131,21 @@ def resolve(reply: str, blocks: Sequence[Block]) -> tuple[tuple[Citation, ...], 
     return tuple(citations), tuple(unsupported)
 
 
-def _supports(claim: _Claim, sources: dict[int, _Source]) -> list[tuple[_Support, Origin]]:
+def _supports(claim: Claim, sources: dict[int, _Source]) -> list[tuple[_Support, Origin]]:
     """The best of each block that is cited; where none of them holds, the best of all if that does."""
-    cited = [sources[number] for number in dict.fromkeys(claim.numbers) if number in sources]
+    cited = [sources[number] for number in dict.fromkeys(claim.cited) if number in sources]
     marked: list[tuple[_Support, Origin]] = [
-        (_best(claim, source) or _Support(source, 0, 0), "mark") for source in cited
+        (_best(claim, source) or _Support(source, (0,)), "mark") for source in cited
     ]
     if any(support.grade != "unsupported" for support, _ in marked):
         return marked
-    found = [support for source in sources.values() if (support := _best(claim, source))]
+    may_hold = [source for source in sources.values() if source.share(claim) >= PARTIAL]
+    found = [support for source in may_hold if (support := _best(claim, source))]
     best = max(found, key=lambda support: support.rank, default=None)
     return [*marked, (best, "support")] if best and best.grade != "unsupported" else marked
 
 
-def _best(claim: _Claim, source: _Source) -> _Support | None:
+def _best(claim: Claim, source: _Source) -> _Support | None:
     """The window of the source that supports the claim best; None where none of its words occurs."""
     shared: dict[int, set[str]] = {}
     for stem in claim.content:
@@ -157,30 +153,42 @@ def _best(claim: _Claim, source: _Source) -> _Support | None:
             shared.setdefault(at, set()).add(stem)
     if not shared:
         return None
-    # Most promising first, since few windows beat a good one. A window that begins or ends with a sentence that
-    # shares nothing is no better than the one without it.
+    # Most promising first, since few windows beat a good one.
     order = sorted(shared, key=lambda at: (-len(shared[at]), at))
-    best = _support(claim, source, shared, order[0], order[0])
+    best = _support(claim, source, shared, (order[0],))
     for first in order:
-        words: set[str] = set()
-        for last in range(first, first + WINDOW):
-            if last in shared:
-                words = words | shared[last]
-                if best.can_be_beaten(len(words) / len(claim.content)):
-                    best = max(best, _support(claim, source, shared, first, last), key=lambda each: each.rank)
+        for lines in source.windows(first, shared):
+            share = len(set().union(*(shared[at] for at in lines))) / len(claim.content)
+            if best.can_be_beaten(share):
+                best = max(best, _support(claim, source, shared, lines), key=lambda each: each.rank)
     return best
 
 
-def _support(claim: _Claim, source: _Source, shared: dict[int, set[str]], first: int, last: int) -> _Support:
-    inside = [at for at in range(first, last + 1) if at in shared]
-    words = set().union(*(shared[at] for at in inside))
+def _support(claim: Claim, source: _Source, shared: dict[int, set[str]], lines: tuple[int, ...]) -> _Support:
+    share = len(set().union(*(shared[at] for at in lines))) / len(claim.content)
     # A number alone in a sentence about something else is another number; alone in a heading or cell it is not.
-    about = [at for at in inside if len(shared[at]) >= min(2, source.sizes[at] / 2)]
-    # What is denied next to it is another matter: the sentences that share most say whether it is.
-    most = max(len(shared[at]) for at in inside)
-    denies = any(source.denies[at] for at in inside if len(shared[at]) == most)
-    complete = denies == claim.denies and claim.required <= set().union(*(shared[at] for at in about))
-    return _Support(source, first, last, len(words) / len(claim.content), complete)
+    about = [at for at in lines if len(shared[at]) >= min(2, source.sizes[at] / 2) or source.is_header(at)]
+    complete = claim.required <= set().union(*(shared[at] for at in about))
+    if share < PARTIAL:
+        return _Support(source, lines, share, "unsupported", complete)
+    is_exact = share >= EXACT[min(len(lines), WINDOW)] and complete and _agrees(claim, source, shared, lines)
+    return _Support(source, lines, share, "exact" if is_exact else "partial", complete)
+
+
+def _agrees(claim: Claim, source: _Source, shared: dict[int, set[str]], lines: tuple[int, ...]) -> bool:
+    # The sentences that share most are what the claim is about.
+    most = max(len(shared[at]) for at in lines)
+    if not claim.asks and any(asks(source.line(at)) for at in lines if len(shared[at]) == most):
+        return False
+    said = [term for at in lines for term in source.terms[at]]
+    is_turned = claim.is_passive != any(is_passive(source.line(at)) for at in lines)
+    row = source.rows.get(lines[-1])
+    if row is None:
+        return not contradicts(claim.terms, said, claim.required, is_turned)
+    # In a table it is the column, not the distance, that says what belongs together.
+    numbers = {term.stem for term in claim.terms if term.is_number}
+    is_elsewhere = is_of_other_columns(claim.content, numbers, row, source.rows[row.header])
+    return not is_elsewhere and not contradicts(claim.terms, said, frozenset(), is_turned)
 
 
 def _pieces(text: str) -> Iterator[Span]:
@@ -194,76 +202,7 @@ def _pieces(text: str) -> Iterator[Span]:
         yield Span(start, span.end)
 
 
-def _claims(reply: str, common: AbstractSet[str]) -> Iterator[_Claim]:
-    """The reply's sentences; those that say nothing are left out."""
-    found = list(marks(reply))
-    bare = _blanked(reply, found)
-    spans = sentences(bare)
-    numbers = _numbers(reply, spans, found)
-    for at, span in enumerate(spans):
-        lead = _LEAD.match(bare, span.start, span.end)
-        text = bare[lead.end() if lead else span.start : span.end]
-        cased = cased_words(text)
-        content = frozenset(_stem(word.lower()) for word in cased if word.lower() not in _STOP)
-        if content:
-            required = frozenset(_required(cased, common))
-            yield _Claim(span, tuple(numbers[at]), content, required, _DENIAL.search(text) is not None)
-
-
-def _blanked(reply: str, found: Sequence[tuple[int, int, list[int]]]) -> str:
-    """The reply with spaces in place of the marks, so that offsets stay."""
-    parts, at = [], 0
-    for start, end, _ in found:
-        parts += [reply[at:start], " " * (end - start)]
-        at = end
-    return "".join([*parts, reply[at:]])
-
-
-def _numbers(
-    reply: str, spans: Sequence[Span], found: Sequence[tuple[int, int, list[int]]]
-) -> list[list[int]]:
-    """Block numbers of each sentence. A mark in or after a sentence belongs to it, unless a line break lies
-    between them and the next sentence is on the mark's line."""
-    numbers: list[list[int]] = [[] for _ in spans]
-    for start, end, group in found:
-        before = max((at for at, span in enumerate(spans) if span.start <= start), default=None)
-        after = 0 if before is None else before + 1
-        follows = after < len(spans) and "\n" not in reply[end : spans[after].start]
-        broken = before is None or "\n" in reply[spans[before].end : start]
-        if broken and follows:
-            numbers[after] += group
-        elif before is not None:
-            numbers[before] += group
-        elif spans:
-            numbers[0] += group
-    return numbers
-
-
-def _required(cased: Sequence[str], common: AbstractSet[str]) -> Iterator[str]:
-    """Numbers with what they count, identifiers, and words with a capital that is not just the sentence's first
-    letter. The first word counts as a name where the sources never write it small."""
-    for at, word in enumerate(cased):
-        stem = _stem(word.lower())
-        if word.lower() in _STOP:
-            continue
-        measures = at > 0 and cased[at - 1][0].isdigit()  # "15 years" is not supported by "15 days"
-        is_identifier = any(c.isdigit() or c == "_" or c.isupper() for c in word[1:]) or not word[0].isalpha()
-        if measures or is_identifier or (word[0].isupper() and (at > 0 or stem not in common)):
-            yield stem
-
-
-@lru_cache(maxsize=65_536)
-def _stem(word: str) -> str:
-    """Enough to let ``days`` meet ``day`` and ``1,000`` meet ``1000``; a real stemmer would merge too much."""
-    if not word[0].isalpha():
-        return re.sub(r"(?<=\d),(?=\d{3})", "", word)
-    for ending in ("'s", "ies", "es", "s", "ing", "ed"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)] + ("y" if ending == "ies" else "")
-    return word.removesuffix("e") if len(word) > 4 else word
-
-
-def _citation(claim: _Claim, support: _Support, origin: Origin) -> Citation:
+def _citation(claim: Claim, support: _Support, origin: Origin) -> Citation:
     block, document = support.source.block, support.source.block.document
     base = block.span.start
     span = Span(base + support.span.start, base + support.span.end)

@@ -7,13 +7,18 @@ ranking hint and the question. Nothing that changes from request to request stan
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
+from rag.forgery import harmless
 from rag.ports import Message
 from rag.text import label, words
 from rag.types import Block, Context, Document, Passage
 
 NOT_FOUND = "The documents do not say."
+
+HINT, QUESTION = "Most relevant:", "Question:"
+LONGEST_PATH = 60  # characters of the headings above a block, which every block pays for
 
 SYSTEM = (
     "You answer questions from the numbered documents that the user gives you, and from nothing else. "
@@ -24,13 +29,16 @@ SYSTEM = (
 )
 
 # Code is matched first, so that an index in it, `rows[2]`, is no mark.
-_MARK = re.compile(r"```.*?```|``.*?``|`[^`\n]*`|\[ ?(\d{1,4}(?:\s*[,;]\s*\d{1,4})*) ?\]", re.S)
-# What a document must not say to the model: a tag that ends or begins a block, a token of a chat template.
-_CONTROL = re.compile(
-    r"<(?=\s*(?:/\s*)?document\b|[|｜][\w▁-]{1,40}[|｜]>|/?s>|(?:start|end)_of_(?:turn|text)>)|\[(?=/?INST\])",
-    re.I,
-)
-_BRACKET = {"<": "[", "[": "("}
+_NUMBERS = r"\d{1,4}(?:\s*[,;]\s*\d{1,4})*"
+_MARK = re.compile(rf"```.*?```|``.*?``|`[^`\n]*`|\[ ?({_NUMBERS}) ?\]", re.S)
+# In a document, the same in any digits, also where code begins that never ends.
+_FOREIGN_MARK = re.compile(rf"\[( ?{_NUMBERS} ?)\]")
+# A line of a document that begins as ours do.
+_OUR_LINE = re.compile(rf"^([^\S\n]*(?:{HINT[:-1]}|{QUESTION[:-1]})[^\S\n]*):", re.I | re.M)
+_CODE = re.compile(r"text/(?:x-(?!rst|tex)|javascript|typescript|css)|application/(?:json|toml|yaml|x-ipynb)")
+# Control and format characters, private and unassigned ones: what a title need not have.
+_UNSEEN = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
+_IN_TAG = str.maketrans("<>＜＞﹤﹥", "()()()")
 _NOT_FOUND_WORDS = re.compile(
     r"(?:(?:the )?(?:provided |given )?documents? (?:do not|does not|don't|doesn't) "
     r"(?:say(?: so| that| this| it)?|(?:contain|provide|give|include|have) (?:the|an|this|that) answer"
@@ -42,23 +50,30 @@ def messages(context: Context, question: str) -> list[Message]:
     parts = [render(block) for block in context.blocks]
     if len(context.ranking) > 1:
         first = ", ".join(f"[{number}]" for number in context.ranking[:3])
-        parts.append(f"Most relevant: {first}")
-    parts.append(f"Question: {harmless(question)}")
+        parts.append(f"{HINT} {first}")
+    parts.append(f"{QUESTION} {harmless(question)}")
     return [Message("system", SYSTEM), Message("user", "\n\n".join(parts))]
 
 
 def render(block: Block) -> str:
-    return f"{heading(block)}\n{harmless(block.text).strip(chr(10))}\n</document>"
+    return f"{heading(block)}\n{material(block.text, block.document).strip(chr(10))}\n</document>"
 
 
-def harmless(text: str) -> str:
-    """Text that can neither end its block nor begin another, nor play the user or the system: one bracket of such
-    a tag or token becomes another one, and nothing else changes, not even the length."""
-    return _CONTROL.sub(lambda match: _BRACKET[match.group()], text)
+def material(text: str, document: Document) -> str:
+    """Text of a document as the model reads it: harmless, and with round brackets in place of what would be a mark of
+    ours: "as shown in [12]" cites nothing here. Code keeps its brackets. The length stays as it is."""
+    text = harmless(text)
+    text = _OUR_LINE.sub(lambda match: f"{match.group(1)}.", text)
+    return text if is_code(document) else _FOREIGN_MARK.sub(r"(\1)", text)
+
+
+def is_code(document: Document) -> bool:
+    return _CODE.match(document.media_type) is not None
 
 
 def heading(block: Block) -> str:
-    return f"<document [{block.number}] {_name(block.document)}, {where(block)}>"
+    at = [_name(block.document), _path(block.document, block.passages[0]), where(block)]
+    return f"<document [{block.number}] {', '.join(filter(None, at))}>"
 
 
 def where(block: Block) -> str:
@@ -75,16 +90,30 @@ def widest_heading(document: Document, passages: Sequence[Passage] = ()) -> str:
     """A heading at least as long as that of any block of these passages, for counting its tokens beforehand."""
     sheets = sorted({_line(p.sheet) for p in passages if p.sheet}, key=len)[-2:]
     at = max(f"sheet {' to '.join(sheets)}", "lines 9999999-9999999", key=len)
-    return f"<document [9999] {_name(document)}, {at}>\n</document>\n\n"
+    path = max((_path(document, p) for p in passages), key=len, default="")
+    return f"<document [9999] {', '.join(filter(None, [_name(document), path, at]))}>\n</document>\n\n"
 
 
 def _name(document: Document) -> str:
     return _line(label(document))
 
 
+def _path(document: Document, passage: Passage) -> str:
+    """The headings above a passage, without those that the name says already; the innermost where that is long."""
+    name = _name(document)
+    steps = [step for each in passage.section if (step := _line(each)) and step not in name]
+    while len(steps) > 1 and len(" / ".join(steps)) > LONGEST_PATH:
+        del steps[0]
+    path = " / ".join(steps)
+    return path if len(path) <= LONGEST_PATH else f"{path[: LONGEST_PATH - 3].rstrip()}..."
+
+
 def _line(text: str) -> str:
-    """What a heading holds of titles and names, which may come from anyone: one line that cannot end the tag."""
-    return harmless(" ".join(text.split())).replace("<", "(").replace(">", ")")
+    """What a heading holds of titles and names, which may come from anyone: one line of visible characters that
+    can neither end the tag nor look like a mark."""
+    seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
+    text = _FOREIGN_MARK.sub(r"(\1)", harmless(" ".join(seen.split())))
+    return text.translate(_IN_TAG)
 
 
 def marks(reply: str) -> Iterator[tuple[int, int, list[int]]]:

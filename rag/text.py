@@ -8,7 +8,8 @@ import unicodedata
 from rag.types import Document, Passage, Span
 
 # A sentence ends at . ! ? (and closing quotes, brackets or emphasis) before white space and something that can
-# begin one; a line break always ends it, since tables, lists and code are read line by line.
+# begin one. A line break ends it too, since tables, lists and code are read line by line, but not where prose was
+# wrapped: after a long line of words that breaks off before a small letter, or at a comma or a word like "the".
 _BOUNDARY = re.compile(r"""(?<=[.!?…])["'”’»)\]*_`]*\s+|(?<=[。！？।؟])["'”’»）」』]*|\n+""")
 _OPENING = re.compile(r"""["'“‘«(\[*_`]*""")
 _LONGEST_ABBREVIATION = 12
@@ -16,6 +17,11 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:(?:[A-Z]\.)*[A-Z]|e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|Fig|Eq|Sec|p|pp)\.$"
 )
 _BEFORE_NUMBER = re.compile(r"(?:^|[\s(])(?:No|Nos|Nr)\.$")  # "No." alone is an answer
+_SHORTEST_WRAPPED, _LONGEST_LINE = 40, 400
+_NO_PROSE = re.compile(r"[=;{}<>|\\\t]|\S {2,}\S")
+_BREAKS_OFF = re.compile(
+    r"(?:,|[^\W\d_]-|\b(?:a|an|and|as|at|by|for|from|in|is|are|was|were|of|on|or|our|that|the|their|to|which|with))\Z"
+)
 _LIST_NUMBER = re.compile(r"\W*(?:\d{1,3}|[a-z])\.")
 
 # A minus is a sign where no word or number stands right before it: -20, but E-4711, 3-5.
@@ -25,6 +31,9 @@ _WORD = re.compile(
 # What PDFs and word processors put into words: soft hyphens, zero-width spaces, ligatures, curly apostrophes.
 _ALIKE = str.maketrans(
     {"\u00ad": "", "\u200b": "", "’": "'", "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl"}
+    # Full-width letters and digits, Arabic-Indic and Persian digits.
+    | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | {chr(zero + digit): str(digit) for zero in (0x660, 0x6F0) for digit in range(10)}
 )
 _IN_NUMBER = str.maketrans({"−": "-", "–": "-", " ": "", "\u00a0": "", "\u202f": ""})
 
@@ -62,6 +71,8 @@ def sentences(text: str) -> list[Span]:
 def _goes_on(text: str, start: int, boundary: re.Match[str]) -> bool:
     """Whether the sentence that began at ``start`` goes on after what looks like its end."""
     stop, end = boundary.span()
+    if boundary.group() == "\n":
+        return _is_wrapped(text, stop)
     if "\n" in boundary.group() or not boundary.group()[-1:].isspace():
         return False
     opening = _OPENING.match(text, end)
@@ -73,6 +84,16 @@ def _goes_on(text: str, start: int, boundary: re.Match[str]) -> bool:
     if _ABBREVIATION.search(before) or (following.isdigit() and _BEFORE_NUMBER.search(before)):
         return True
     return stop - start <= _LONGEST_ABBREVIATION and _LIST_NUMBER.fullmatch(before) is not None
+
+
+def _is_wrapped(text: str, stop: int) -> bool:
+    """Whether the line that ends at ``stop`` is prose that goes on in the next one."""
+    far = max(0, stop - _LONGEST_LINE)
+    line = text[max(far, text.rfind("\n", far, stop) + 1) : stop].rstrip()
+    following = text[stop + 1 : stop + 2]
+    if len(line) < _SHORTEST_WRAPPED or not following.isalnum() or _NO_PROSE.search(line):
+        return False
+    return following.islower() or _BREAKS_OFF.search(line) is not None
 
 
 def _trimmed(text: str, start: int, end: int) -> Span:

@@ -235,9 +235,16 @@ WORDS = [
     "[1]",
 ]
 MARKS = ["", " [1]", " [2]", " [1, 2]", " [3]", "[1][2]"]
-TEXT = st.lists(st.sampled_from([*WORDS, ". ", "\n", "\n\n", " | ", "! "]), min_size=1, max_size=30).map(
-    " ".join
-)
+BETWEEN = [
+    ". ",
+    "\n",
+    "\n\n",
+    " | ",
+    "! ",
+    "\n| Heron | 400 |\n",
+    "a word that is wrapped at the end of its long li-\nne",
+]
+TEXT = st.lists(st.sampled_from([*WORDS, *BETWEEN]), min_size=1, max_size=30).map(" ".join)
 REPLY = st.lists(
     st.tuples(TEXT, st.sampled_from(MARKS), st.sampled_from([". ", ".\n", "\n- ", " "])), max_size=5
 )
@@ -254,10 +261,12 @@ def test_every_quote_is_word_for_word(
     blocks = (block(*one, skip=min(skip, len(one) - 1)), block(*other, number=2))
     whole = {MANUAL.id: "".join(one), NOTES.id: "".join(other)}
     citations, left = resolve(reply, blocks)
+    read = {made.number: made.span for made in blocks}
     for each in citations:
         text = whole[each.document_id]
         assert each.quote == text[each.span.start : each.span.end]
         assert each.quote.strip()
+        assert read[each.number].start <= each.span.start < each.span.end <= read[each.number].end
         assert each.place.line_start == 1 + text.count("\n", 0, each.span.start)
         assert each.place.line_end == 1 + text.count("\n", 0, each.span.end - 1)
         assert reply[each.sentence.start : each.sentence.end].strip()
@@ -286,3 +295,93 @@ def test_a_long_context_is_resolved_at_once() -> None:
         time.perf_counter() - began < 30
     )  # half a second; it would be minutes if every window were compared
     assert len(citations) >= 40
+
+
+COSTS = block(
+    "Costs of the stations\n\n| (dollars in millions) | 2022 | 2021 | Change |\n| --- | --- | --- | --- |\n",
+    "| Skerrow Harbour | $ 12,842 | $ 11,520 | 11 % |\n| Gannet Rock | 4,422 | 3,867 | 14 % |\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "grade"),
+    [
+        ("Skerrow Harbour had costs of $12,842 million in 2022 [1].", "exact"),
+        ("Gannet Rock: $4.422 billion in 2022 [1].", "exact"),
+        ("Gannet Rock: 4,422 in 2022 [1].", "exact"),
+        ("Gannet Rock: a change of 14 percent [1].", "exact"),
+        ("Gannet Rock: $4,422 million in 2021 [1].", "partial"),  # of another column
+        ("Gannet Rock: $12,842 million in 2022 [1].", "partial"),  # of another row
+        ("Gannet Rock: $4,422 billion in 2022 [1].", "partial"),  # another scale
+        ("Gannet Rock: a change of 14 percentage points [1].", "partial"),
+    ],
+)
+def test_a_row_is_read_under_its_headings(reply: str, grade: str) -> None:
+    citation = only(reply, COSTS)
+    assert citation.grade == grade
+    if grade == "exact":
+        assert citation.quote.endswith(("11 % |", "14 % |"))
+        assert citation.quote.startswith(("| (dollars in millions)", "| Gannet"))
+
+
+def test_a_row_far_below_its_headings_is_quoted_alone() -> None:
+    rows = "".join(f"| Station {number} | {1000 + number} |\n" for number in range(200))
+    citation = only("Station 150: a depth of 1150 [1].", block(f"| Name | Depth |\n| --- | --- |\n{rows}"))
+    assert citation.quote == "| Station 150 | 1150 |"
+
+
+@pytest.mark.parametrize(
+    ("source", "reply"),
+    [
+        ("電池は四百日もちます。水は冷たい。\n", "電池は四百日もちます [1]。"),
+        ("该泵的电池可以使用400天。水很冷。\n", "电池可以使用400天 [1]。"),
+        ("البطارية تدوم ٤٠٠ يوم في الماء البارد.\n", "البطارية تدوم 400 يوم [1]."),
+        ("הסוללה מחזיקה 400 ימים במים קרים.\n", "הסוללה מחזיקה 400 ימים [1]."),
+        ("Die Batterie hält 400 Tage in kaltem Wasser.\n", "Die Batterie hält 400 Tage [1]."),
+        ("แบตเตอรี่ใช้งานได้ 400 วันในน้ำเย็น\n", "แบตเตอรี่ใช้งานได้ 400 วัน [1]"),
+    ],
+)
+def test_other_languages(source: str, reply: str) -> None:
+    assert only(reply, block(source)).grade == "exact"
+
+
+def test_a_denial_is_seen_in_other_languages() -> None:
+    assert only("该泵可以在水下打开 [1]。", block("该泵不可以在水下打开。\n")).grade == "partial"
+    assert (
+        only("Die Pumpe darf geöffnet werden [1].", block("Die Pumpe darf nicht geöffnet werden.\n")).grade
+        == "partial"
+    )
+
+
+def test_wrapped_prose_is_one_sentence() -> None:
+    wrapped = block(
+        "The gauge measures the distance to the water and re-\nports the level above its own zero to everyone who\n"
+        "asks for it. The weather\nis fine.\n"
+    )
+    citation = only(
+        "The gauge measures the distance to the water and reports the level above its zero [1].", wrapped
+    )
+    assert citation.grade == "exact"
+    assert citation.quote.endswith("asks for it.")
+    assert (citation.place.line_start, citation.place.line_end) == (1, 3)
+
+
+def test_what_the_source_only_asks_it_does_not_say() -> None:
+    asked = block("We investigated whether the Heron pump lasts 400 days in water.\n")
+    assert only("The Heron pump lasts 400 days in water [1].", asked).grade == "partial"
+    assert (
+        only("They investigated whether the Heron pump lasts 400 days in water [1].", asked).grade == "exact"
+    )
+
+
+def test_a_thousand_sentences_are_resolved_in_seconds() -> None:
+    rng = random.Random(2)
+    vocabulary = [f"word{number}" for number in range(3000)]
+    lines = [" ".join(rng.choices(vocabulary, k=14)).capitalize() + ". " for _ in range(1700)]
+    blocks = [block(*lines[at : at + 17], number=at // 17 + 1) for at in range(0, 1700, 17)]
+    reply = " ".join(f"{line.strip()} [{rng.randint(1, 100)}]" for line in rng.sample(lines, 1000))
+    began = time.process_time()
+    citations, unsupported = resolve(reply, blocks)  # about 32,000 tokens, nearly all marks wrong
+    assert time.process_time() - began < 10  # two seconds on a machine with nothing else to do
+    assert unsupported == ()
+    assert len(citations) >= 1000

@@ -45,7 +45,7 @@ def test_sentences_are_trimmed_in_order_and_cover_everything_but_white_space(tex
     assert all(span.start < span.end for span in spans)
     assert all(before.end <= after.start for before, after in pairwise(spans))
     assert all(text[span.start : span.end] == text[span.start : span.end].strip() for span in spans)
-    assert all("\n" not in text[span.start : span.end] for span in spans)
+    assert all("\n\n" not in text[span.start : span.end] for span in spans)
     covered = {at for span in spans for at in range(span.start, span.end)}
     assert not [at for at, sign in enumerate(text) if at not in covered and not sign.isspace()]
 
@@ -73,6 +73,32 @@ def test_sentences_are_trimmed_in_order_and_cover_everything_but_white_space(tex
         ("Привет, мир. Как дела? Ça va. Österreich.", ["Привет, мир.", "Как дела?", "Ça va.", "Österreich."]),
         ("水位は高い。電池は「新しい。」と言う。", ["水位は高い。", "電池は「新しい。」", "と言う。"]),
         ("wait... what? no", ["wait... what? no"]),
+        (
+            "The gauge measures the distance to the water and reports\nthe level above its zero. To get it to the\nmap",
+            [
+                "The gauge measures the distance to the water and reports\nthe level above its zero.",
+                "To get it to the\nmap",
+            ],
+        ),
+        (
+            "It was repaired in the spring of that year by the\nTide Committee of Skerrow and its own mem-\nbers. End.",
+            [
+                "It was repaired in the spring of that year by the\nTide Committee of Skerrow and its own mem-\nbers.",
+                "End.",
+            ],
+        ),
+        (
+            "A heading that is as long as any line of the text below\nThe text begins here.",
+            ["A heading that is as long as any line of the text below", "The text begins here."],
+        ),
+        (
+            "    assert value == expected_value_of_the_first_row(table)\n    return value",
+            ["assert value == expected_value_of_the_first_row(table)", "return value"],
+        ),
+        (
+            "| Measuring range of the gauge in metres | 15 |\nthe next",
+            ["| Measuring range of the gauge in metres | 15 |", "the next"],
+        ),
         ("", []),
         (" \n\t\n ", []),
     ],
