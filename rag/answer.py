@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from rag import cite, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
@@ -21,6 +22,8 @@ WHOLE_CORPUS_DOCUMENTS = 500
 # Passages read from the index on either side of a hit: more than a budget lets most hits grow, and a bound on
 # what a question costs however long the documents are.
 REACH = 32
+# Tokens of documents where nothing else is said: more of them help few models.
+USUAL_CONTEXT_TOKENS = 32768
 # The chat template around two messages, and what joins between counted pieces may add, in tokens.
 TEMPLATE_TOKENS = 64
 
@@ -148,6 +151,14 @@ class Rag:
         self.check(text)
         return await self._hits(collection, text, Stages(), limit)
 
+    async def read(self, question: Question) -> Context:
+        """What a model with room for ``max_context_tokens`` would read. No model is asked, not even for its window."""
+        self.check(question.text)
+        hits = await self._hits(question.collection, question.text, Stages())
+        budget = question.max_context_tokens or self.limits.context_tokens or USUAL_CONTEXT_TOKENS
+        packed = partial(self._pack, hits=hits, budget=budget)
+        return await asyncio.to_thread(read, self.store, question.collection, packed)
+
     def check(self, text: str) -> None:
         """Raises BadRequest for a question that is empty or no text, QuestionTooLong for a long one."""
         if not text.strip():
@@ -178,7 +189,7 @@ class Rag:
                 needed=reserve + fixed,
                 budget=window,
             )
-        usual = self.limits.context_tokens or min(32768, room)
+        usual = self.limits.context_tokens or min(USUAL_CONTEXT_TOKENS, room)
         return min(room, question.max_context_tokens or usual)
 
     def _pack(self, index: Index, hits: Sequence[Hit], budget: int) -> Context:
