@@ -76,6 +76,7 @@ _SCALES = {
     "trillion": 1e12, "trillions": 1e12, "tn": 1e12, "t": 1e12,
 }  # fmt: skip
 _CURRENCIES = {"usd": "$", "us$": "$", "dollars": "$", "dollar": "$", "eur": "€", "euros": "€", "gbp": "£"}
+# Single letters scale an amount of money only: else "m" may be metres, and 3M is a company.
 _NUMBER = re.compile(
     r"""(?<![\w.,])
     (?P<open>\()?
@@ -86,7 +87,7 @@ _NUMBER = re.compile(
     (?P<close>\))?
     (?:\s?(?P<percent>%|percent\b|per\ cent\b|percentage\ points?\b)
       |\s?(?P<points>bps\b|basis\ points?\b)
-      |\s?(?P<scale>thousand|millions?|billions?|trillions?|mn|mm|bn|tn|[kmbt])\b)?
+      |\s?(?P<scale>thousand|millions?|billions?|trillions?|mn|bn|tn|(?(before)(?:mm|[kmbt])|(?!)))\b)?
     (?:\s?(?P<after>USD|dollars?|EUR|euros|GBP|[€£])(?!\w))?
     (?!\w)(?!,\d)(?!\.\d)""",
     re.X | re.I,

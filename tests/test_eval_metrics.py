@@ -48,7 +48,8 @@ def test_contains_whole_words_only() -> None:
         ("-2.2% and 25 basis points", [Number("-2.2", 1, "%"), Number("25", 1, "bp")]),
         ("pages 12-15, v1.2.3", [Number("12"), Number("15")]),
         ("5 USD", [Number("5", 1, "$")]),
-        ("10 men", [Number("10")]),
+        ("10 men, 5 m high, by 3M", [Number("10"), Number("5")]),
+        ("$5m and €2.5 B", [Number("5", 1e6, "$"), Number("2.5", 1e9, "€")]),
         ("It is 7.", [Number("7")]),
         (".5", [Number("0.5")]),
         ("1,2 and 1,23", []),  # a comma that groups no thousands: which number is meant is not known
