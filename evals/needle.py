@@ -6,6 +6,7 @@ How much of a long context a model really reads differs by its length and by whe
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,6 @@ from rag.errors import BadRequest
 from rag.types import Block, Context, Document, Passage
 
 OPENBOOK = "openbook"
-Hay = list[tuple[Document, list[Passage]]]  # documents, and their passages from the first on
 _COLOURS = "amber azure copper crimson emerald indigo ivory jade ochre scarlet silver teal".split()
 _THINGS = "anchor beacon bridge compass fountain lantern mill orchard quarry tower vault windmill".split()
 
@@ -34,6 +34,19 @@ class Needle:
     sentence: str
     question: str
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheaf:
+    """Of the hay: a document's passages from the first on. ``heading`` and theirs are tokens of the served model."""
+
+    document: Document
+    passages: tuple[Passage, ...]
+    heading: int
+
+    @property
+    def tokens(self) -> int:
+        return self.heading + sum(passage.tokens for passage in self.passages)
 
 
 def needle(seed: int, number: int) -> Needle:
@@ -63,9 +76,12 @@ async def evaluate(
 ) -> tuple[dict[str, dict[str, Score]], dict[str, str], list[str]]:
     """By case, whether the needle was found; what was said; and notes on lengths that were left out."""
     model = await rag.generator.model()
-    room = model.window - await reserve(rag) - sum(rag.tokens.count([prompt.SYSTEM])) - TEMPLATE_TOKENS
-    hay = _hay(rag, collection, max(lengths))
-    there = sum(passage.tokens for _, passages in hay for passage in passages)
+    needles = [needle(seed, number) for number in range(count)]
+    longest = max(rag.tokens.count([f"{each.sentence}\n{each.question}" for each in needles]))
+    fixed = sum(rag.tokens.count([prompt.SYSTEM])) + longest + TEMPLATE_TOKENS
+    room = model.window - await reserve(rag) - fixed
+    hay = await asyncio.to_thread(_gathered, rag, collection, max(lengths))
+    there = sum(sheaf.tokens for sheaf in hay)
     notes = [
         f"{n} tokens are more than the window of {model.name} leaves ({room})." for n in lengths if n > room
     ]
@@ -75,9 +91,8 @@ async def evaluate(
     found: dict[str, dict[str, Score]] = {}
     said: dict[str, str] = {}
     for length, depth in cells:
-        for number in range(count):
-            asked = needle(seed, number)
-            blocks = with_needle(_cut(hay, length), asked.sentence, depth)
+        for number, asked in enumerate(needles):
+            blocks = with_needle(cut(hay, length), asked.sentence, depth)
             context = Context(tuple(blocks), (), length, length)
             id_ = f"{length}/{depth}/{number}"
             said[id_] = await complete(rag, prompt.messages(context, asked.question))
@@ -99,49 +114,50 @@ def grid(outcome: Outcome) -> Table:
     return made
 
 
-def _hay(rag: Rag, collection: str, tokens: int) -> Hay:
-    """Documents in the order of the catalog until there are so many tokens, by the served model's tokenizer."""
+def _gathered(rag: Rag, collection: str, tokens: int) -> list[Sheaf]:
+    """Documents in the order of the catalog until there are so many tokens."""
     index = rag.store.open(collection)
-    hay: Hay = []
-    gathered = 0
+    hay: list[Sheaf] = []
     for document in index.documents():
-        if gathered >= tokens:
+        if sum(sheaf.tokens for sheaf in hay) >= tokens:
             break
         passages = index.read(document.id)
-        counts = rag.tokens.count([passage.text for passage in passages])
-        hay.append((document, [replace(p, tokens=n) for p, n in zip(passages, counts, strict=True)]))
-        gathered += sum(counts)
+        heading, *counts = rag.tokens.count(
+            [prompt.widest_heading(document, passages), *(passage.text for passage in passages)]
+        )
+        counted = (replace(passage, tokens=n) for passage, n in zip(passages, counts, strict=True))
+        hay.append(Sheaf(document, tuple(counted), heading))
     if not hay:
         raise BadRequest(f"Collection {collection!r} holds no text.", "Ingest something first.")
     return hay
 
 
-def _cut(hay: Hay, tokens: int) -> Hay:
-    """The beginning of the hay, as many whole passages as fit."""
-    kept: Hay = []
-    for document, passages in hay:
-        some = []
-        for passage in passages:
-            if passage.tokens > tokens:
-                break
-            some.append(passage)
-            tokens -= passage.tokens
-        if some:
-            kept.append((document, some))
-        if len(some) < len(passages):
+def cut(hay: Sequence[Sheaf], tokens: int) -> list[Sheaf]:
+    """The beginning of the hay: as many passages as fit, and one at least."""
+    kept: list[Sheaf] = []
+    for sheaf in hay:
+        tokens -= sheaf.heading
+        fitting = [
+            n for n, sum_ in enumerate(accumulate(p.tokens for p in sheaf.passages), 1) if sum_ <= tokens
+        ]
+        count = len(fitting) or (0 if kept else 1)
+        if count:
+            kept.append(replace(sheaf, passages=sheaf.passages[:count]))
+        if count < len(sheaf.passages):
             break
+        tokens -= sum(passage.tokens for passage in sheaf.passages)
     return kept
 
 
-def with_needle(hay: Hay, sentence: str, depth: int) -> Iterator[Block]:
+def with_needle(hay: Sequence[Sheaf], sentence: str, depth: int) -> Iterator[Block]:
     """A block for each document; the sentence stands on a line of its own before the passage at ``depth`` percent
     of the tokens, or at the very end."""
-    flat = [passage for _, passages in hay for passage in passages]
+    flat = [passage for sheaf in hay for passage in sheaf.passages]
     begins = accumulate((passage.tokens for passage in flat), initial=0)
     wanted = sum(passage.tokens for passage in flat) * depth / 100
     at = next((passage.id for passage, begin in zip(flat, begins, strict=False) if begin >= wanted), None)
-    for number, (document, passages) in enumerate(hay, 1):
-        told = [replace(p, text=f"{sentence}\n{p.text}") if p.id == at else p for p in passages]
+    for number, sheaf in enumerate(hay, 1):
+        told = [replace(p, text=f"{sentence}\n{p.text}") if p.id == at else p for p in sheaf.passages]
         if at is None and number == len(hay):
             told[-1] = replace(told[-1], text=f"{told[-1].text}\n{sentence}\n")
-        yield Block(number, document, tuple(told))
+        yield Block(number, sheaf.document, tuple(told))

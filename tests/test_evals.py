@@ -173,12 +173,11 @@ async def test_answers_of_openbook_and_of_the_model_alone(rag: Rag) -> None:
 # --- needles ------------------------------------------------------------------------------------------------
 
 
-def hay() -> needle.Hay:
-    doc = document("file:///a.txt")
-    other = document("file:///b.txt")
+def hay() -> list[needle.Sheaf]:
+    doc, other = document("file:///a.txt"), document("file:///b.txt")
     return [
-        (doc, passages(doc, "one two\n", "three four\n")),
-        (other, passages(other, "five six\n", "seven eight\n")),
+        needle.Sheaf(doc, tuple(passages(doc, "one two\n", "three four\n")), 3),
+        needle.Sheaf(other, tuple(passages(other, "five six\n", "seven eight\n")), 3),
     ]
 
 
@@ -195,6 +194,13 @@ def test_a_needle_stands_at_its_depth_once(depth: int, told: str) -> None:
     assert "".join(block.text for block in needle.with_needle(hay(), "N", depth)) == told
 
 
+@pytest.mark.parametrize(
+    ("tokens", "kept"), [(14, [2, 2]), (13, [2, 1]), (12, [2, 1]), (11, [2]), (7, [2]), (6, [1]), (1, [1])]
+)
+def test_the_hay_is_cut_to_its_tokens_with_headings(tokens: int, kept: list[int]) -> None:
+    assert [len(sheaf.passages) for sheaf in needle.cut(hay(), tokens)] == kept
+
+
 def test_needles_are_of_their_seed() -> None:
     assert needle.needle(1, 0) == needle.needle(1, 0)
     assert len({needle.needle(1, number).answer for number in range(20)}) == 20
@@ -203,9 +209,9 @@ def test_needles_are_of_their_seed() -> None:
 
 async def test_needles_are_asked_in_the_users_text_and_long_contexts_are_left_out(rag: Rag) -> None:
     rag.generator = FakeGenerator(f"It is {needle.needle(0, 0).answer}.")
-    found, said, notes = await needle.evaluate(rag, corpus.COLLECTION, [20, 10_000], [0, 100], 1, 0, quiet)
-    assert found == {f"20/{depth}/0": {f"20 tokens, {depth} %": (1.0, 1.0)} for depth in (0, 100)}
-    assert said == {f"20/{depth}/0": rag.generator.reply for depth in (0, 100)}
+    found, said, notes = await needle.evaluate(rag, corpus.COLLECTION, [60, 10_000], [0, 100], 1, 0, quiet)
+    assert found == {f"60/{depth}/0": {f"60 tokens, {depth} %": (1.0, 1.0)} for depth in (0, 100)}
+    assert said == {f"60/{depth}/0": rag.generator.reply for depth in (0, 100)}
     assert "10000 tokens are more than the window of fake-model leaves" in notes[0]
     asked = rag.generator.sent[0][1].content
     assert needle.needle(0, 0).sentence in asked
@@ -366,7 +372,7 @@ def test_eval_needle(
     corpus.write(made, Corpus(RECORDS), quiet)
     store.close()
     bench.reply = f"{needle.needle(0, 0).answer}"
-    done = invoke("needle", "--collection", corpus.COLLECTION, "--lengths", "20,90000", "--depths", "0,100")
+    done = invoke("needle", "--collection", corpus.COLLECTION, "--lengths", "60,90000", "--depths", "0,100")
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["0", "%", "1.00", "-"] in rows
     assert "90000 tokens are more than the window" in done.stderr
