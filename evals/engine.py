@@ -6,10 +6,12 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from rag.answer import Rag
 from rag.compose import (
@@ -42,12 +44,12 @@ async def open_bench(settings: Settings) -> AsyncIterator[Bench]:
     """The user's collections are not opened, so a service may be running on them. Vectors that were computed
     before are taken from the data folder's cache and new ones kept there, so a second run is quick."""
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="openbook-eval-", dir=_memory()))
+        folder = stack.enter_context(scratch(_memory() or Path(tempfile.gettempdir())))
         embedder = embedder_of(settings)
         vectors = settings.data_dir / "cache" / "embeddings.sqlite3"
         cached = CachedEmbedder(embedder, vectors, identity=embedder.identity)
         stack.callback(cached.close)
-        store = EdgeStore(Path(folder), embedder=embedder.name, dimension=embedder.dimension)
+        store = EdgeStore(folder / "collections", embedder=embedder.name, dimension=embedder.dimension)
         stack.callback(store.close)
         server = managed_server(settings) if settings.llm_url is None else None
         if server:
@@ -56,6 +58,37 @@ async def open_bench(settings: Settings) -> AsyncIterator[Bench]:
         stack.push_async_callback(generator.close)
         tokens = await asyncio.to_thread(token_counter, settings, stack)
         yield Bench(Rag(store, cached, tokens, generator, limits(settings)), server)
+
+
+@contextmanager
+def scratch(place: Path) -> Iterator[Path]:
+    """A folder of this run's own below ``place``; what a run that was killed has left there goes first."""
+    base = place / f"openbook-eval-{os.getuid()}"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FileLock(base / "making.lock"):  # a folder that is made and not held yet is not taken for a leftover
+        for left in base.glob("run-*"):
+            _remove_unless_held(left)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=base))
+        held = _hold(folder)
+        held.acquire()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        held.release()
+
+
+def _remove_unless_held(folder: Path) -> None:
+    try:
+        with _hold(folder).acquire(timeout=0):
+            shutil.rmtree(folder)
+    except Timeout:
+        return
+
+
+def _hold(folder: Path) -> FileLock:
+    """The lock ends with its process."""
+    return FileLock(folder / "held.lock", thread_local=False)
 
 
 def _memory() -> Path | None:

@@ -16,7 +16,7 @@ from evals import answers, corpus, needle, report, run
 from evals.answers import answer_measures, citation_measures, read_measures
 from evals.bootstrap import Score, figure
 from evals.datasets.values import Case, Cases, Corpus, Evidence, Record
-from evals.engine import Bench
+from evals.engine import Bench, scratch
 from evals.report import Outcome
 from evals.systems import Cited, Extract, Openbook, Reading, Said, holds
 from fake_engine import engine_over, fake_store, opener
@@ -168,6 +168,23 @@ async def test_answers_of_openbook_and_of_the_model_alone(rag: Rag) -> None:
     assert "citations hold" not in made.scores[answers.CLOSED_BOOK]["1"]
     sent = rag.generator.sent  # type: ignore[attr-defined]
     assert not any("northern pier" in message.content for message in sent[1])
+
+
+# --- the store of a run ------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_run_left_goes_and_what_another_holds_stays(tmp_path: Path) -> None:
+    with scratch(tmp_path) as held:
+        left = held.parent / "run-killed"
+        (left / "collections").mkdir(parents=True)
+        (left / "held.lock").touch()
+        with scratch(tmp_path) as ours:
+            assert not left.exists()
+            assert held.exists()
+            assert ours != held
+        assert not ours.exists()
+        assert held.exists()
+    assert list(held.parent.glob("run-*")) == []
 
 
 # --- needles ------------------------------------------------------------------------------------------------
