@@ -53,3 +53,4 @@ for command in (
     evals.cli.verify,
 ):
     app.command()(command)
+app.add_typer(evals.cli.evaluation)

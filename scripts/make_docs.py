@@ -19,7 +19,8 @@ from openbook.app import app
 from rag.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+APP: Any = typer.main.get_command(app)
+COMMANDS = sorted(APP.commands)
 
 
 def settings_table() -> str:
@@ -40,8 +41,8 @@ def _default(name: str, field: Any) -> str:
     return f"`{field.default}`"
 
 
-def help_text(command: str | None) -> str:
-    arguments = [command, "--help"] if command else ["--help"]
+def help_text(*command: str) -> str:
+    arguments = [*command, "--help"]
     # A fixed width and no colours, wherever this runs.
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"})
     text = re.sub(r"\x1b\[[0-9;]*m", "", done.output)
@@ -49,10 +50,17 @@ def help_text(command: str | None) -> str:
 
 
 def commands() -> str:
-    return "\n\n".join(f"## openbook {name}\n\n{help_text(name)}" for name in COMMANDS)
+    named = [(name, *below) for name in COMMANDS for below in _below(name)]
+    return "\n\n".join(f"## openbook {' '.join(name)}\n\n{help_text(*name)}" for name in named)
 
 
-PARTS = {"settings": settings_table, "help": lambda: help_text(None), "commands": commands}
+def _below(name: str) -> list[tuple[str, ...]]:
+    """A command itself, then those that it groups."""
+    grouped = getattr(APP.commands[name], "commands", {})
+    return [(), *((each,) for each in sorted(grouped))]
+
+
+PARTS = {"settings": settings_table, "help": help_text, "commands": commands}
 
 
 def rewritten(text: str) -> str:

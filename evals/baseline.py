@@ -1,0 +1,145 @@
+"""The ordinary llama-index pipeline, to compare with: SentenceSplitter as it comes, one vector search by the same
+embedder, nodes by score until the budget is full, the default prompt, the same model.
+
+Where a choice is free it is made in its favour: a document's title, or a file's name and the page, stand before
+each node, where llama-index puts metadata; a node that does not fit is passed over for the next one that does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evals.datasets.values import Corpus
+from evals.generation import complete
+from evals.progress import Begin
+from evals.systems import Extract, Reading, Said
+from ingest.parse import parse
+from ingest.sources import media_type_of
+from rag import prompt
+from rag.answer import Rag
+from rag.ports import Message, Vectors
+
+if TYPE_CHECKING:
+    from llama_index.core.schema import Document
+
+_AT_ONCE = 256  # nodes that are embedded together
+_BETWEEN = "\n\n"  # what the default response synthesizer puts between nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """``text`` is the node's own, ``sent`` what the model reads: metadata, then the text. ``tokens`` are those."""
+
+    extract: Extract
+    sent: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaIndex:
+    """``vectors`` are the nodes', ``(n, dimension)``. One product ranks all of them, as SimpleVectorStore does in
+    a loop; a test compares the two."""
+
+    rag: Rag
+    nodes: tuple[Node, ...]
+    vectors: Vectors
+    name: str = field(default="llama-index", init=False)
+
+    async def rank(self, query: str, limit: int) -> list[str]:
+        ranked = await asyncio.to_thread(self._ranked, query)
+        return list(dict.fromkeys(node.extract.document for node in ranked))[:limit]
+
+    async def read(self, question: str, budget: int) -> Reading:
+        chosen, tokens = await asyncio.to_thread(self._chosen, question, budget)
+        return Reading(tuple(node.extract for node in chosen), tokens)
+
+    async def answer(self, question: str, budget: int) -> Said:
+        from llama_index.core.prompts.chat_prompts import CHAT_TEXT_QA_PROMPT
+
+        chosen, _ = await asyncio.to_thread(self._chosen, question, budget)
+        context = _BETWEEN.join(node.sent for node in chosen)
+        messages = CHAT_TEXT_QA_PROMPT.format_messages(context_str=context, query_str=question)
+        said = await complete(self.rag, [Message(str(m.role.value), m.content or "") for m in messages])
+        return Said("" if prompt.says_not_found(said) else said, budget)
+
+    def _ranked(self, query: str) -> list[Node]:
+        scores = self.vectors @ self.rag.embedder.embed_query(query)
+        return [self.nodes[at] for at in np.argsort(-scores, kind="stable")]
+
+    def _chosen(self, question: str, budget: int) -> tuple[list[Node], int]:
+        chosen, tokens = [], 0
+        for node in self._ranked(question):
+            if tokens + node.tokens <= budget:
+                chosen.append(node)
+                tokens += node.tokens
+        return chosen, tokens
+
+
+def build(rag: Rag, corpus: Corpus, begin: Begin) -> LlamaIndex:
+    # Seconds to import: only a comparison pays for it.
+    from llama_index.core.node_parser import SentenceSplitter
+    from llama_index.core.schema import MetadataMode
+
+    documents = list(_documents(corpus, begin))
+    split = begin("llama-index: splitting", len(documents))
+    splitter, made = SentenceSplitter(), []
+    for document in documents:
+        made += splitter.get_nodes_from_documents([document])
+        split(1)
+    embedded = begin("llama-index: embedding", len(made))
+    vectors: list[Vectors] = []
+    for at in range(0, len(made), _AT_ONCE):
+        some = [node.get_content(metadata_mode=MetadataMode.EMBED) for node in made[at : at + _AT_ONCE]]
+        vectors.append(rag.embedder.embed(some))
+        embedded(len(some))
+    sent = [node.get_content(metadata_mode=MetadataMode.LLM) for node in made]
+    counts = rag.tokens.count([text + _BETWEEN for text in sent])
+    nodes = (
+        Node(_extract(node.ref_doc_id or "", node.get_content(metadata_mode=MetadataMode.NONE)), text, count)
+        for node, text, count in zip(made, sent, counts, strict=True)
+    )
+    return LlamaIndex(rag, tuple(nodes), np.concatenate(vectors))
+
+
+def _documents(corpus: Corpus, begin: Begin) -> Iterator[Document]:
+    """A record is a document; of a PDF each page is one, as llama-index reads them."""
+    from llama_index.core.schema import Document
+
+    for record in corpus.records:
+        metadata = {"title": record.title} if record.title else {}
+        yield Document(text=record.text, metadata=metadata, id_=_id(record.id, None))
+    done = begin("llama-index: reading files", len(corpus.files))
+    for name, path in corpus.files.items():
+        for page, text in _pages(path):
+            metadata = {"file_name": path.name} | ({"page_label": str(page)} if page else {})
+            yield Document(text=text, metadata=metadata, id_=_id(name, page))
+        done(1)
+
+
+def _pages(path: Path) -> Iterator[tuple[int | None, str]]:
+    """Pages of a PDF, from 1, as its text layer has them; of another file the text as openbook reads it."""
+    if path.suffix.lower() != ".pdf":
+        yield None, parse(path.read_bytes(), path.name, media_type_of(path)).text
+        return
+    import pypdfium2
+
+    with pypdfium2.PdfDocument(path) as pdf:
+        for number in range(len(pdf)):
+            text = pdf[number].get_textpage().get_text_bounded()
+            if text.strip():
+                yield number + 1, text.replace("\r\n", "\n")
+
+
+def _id(document: str, page: int | None) -> str:
+    return f"{document}\n{page or ''}"
+
+
+def _extract(id_: str, text: str) -> Extract:
+    document, page = id_.split("\n")
+    return Extract(document, text, frozenset([int(page)] if page else []))
