@@ -88,10 +88,21 @@ def where(block: Block) -> str:
 
 def widest_heading(document: Document, passages: Sequence[Passage] = ()) -> str:
     """A heading at least as long as that of any block of these passages, for counting its tokens beforehand."""
-    sheets = sorted({_line(p.sheet) for p in passages if p.sheet}, key=len)[-2:]
-    at = max(f"sheet {' to '.join(sheets)}", "lines 9999999-9999999", key=len)
+    at = max(_widest_places(passages), key=len, default="")
     path = max((_path(document, p) for p in passages), key=len, default="")
     return f"<document [9999] {', '.join(filter(None, [_name(document), path, at]))}>\n</document>\n\n"
+
+
+def _widest_places(passages: Sequence[Passage]) -> Iterator[str]:
+    pages = [p.page for p in passages if p.page is not None]
+    if pages:
+        yield f"p. {max(pages)}-{max(pages)}"
+    sheets = sorted({_line(p.sheet) for p in passages if p.sheet}, key=len)[-2:]
+    if sheets:
+        yield f"sheet {' to '.join(sheets)}"
+    if any(p.page is None and not p.sheet for p in passages):
+        line = max(p.line + p.text.count("\n") for p in passages)
+        yield f"lines {line}-{line}"
 
 
 def _name(document: Document) -> str:
