@@ -63,14 +63,14 @@ def create_app(
             if engine.server:
                 await engine.server.start()
             loading = asyncio.create_task(asyncio.to_thread(engine.preload))
-            if url:
-                engine.owner.announce(url)
-                log.info("openbook answers at %s", url)
             uploads = Uploads(engine.owner.folder)
             with closing(Jobs(engine.owner.folder / "jobs.db")) as jobs:
                 await asyncio.to_thread(uploads.recover, jobs)
                 runner = JobRunner(jobs, partial(begin, engine), writing)
                 running = asyncio.create_task(runner.run())
+                if url:  # what the process before left half done has been put right by now
+                    engine.owner.announce(url)
+                    log.info("openbook answers at %s", url)
                 try:
                     yield {
                         "engine": engine,

@@ -30,7 +30,7 @@ LIMIT = 100_000
 @pytest.fixture(autouse=True)
 def _small_disk_and_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "RESERVE_BYTES", 0)
-    monkeypatch.setattr("ingest.pipeline.Workers", InProcess)
+    monkeypatch.setattr("ingest.pipeline.Workers", lambda **_: InProcess())
 
 
 @pytest.fixture
