@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from evals.datasets.reading import BadData
 from evals.datasets.values import Corpus, Record
@@ -13,6 +14,7 @@ from ingest.parsed import Parsed, Region
 from ingest.passages import max_characters_for, passages
 from ingest.pipeline import Ingestion
 from ingest.report import FileResult
+from ingest.steps import stepwise, to_end
 from rag.answer import Rag
 from rag.text import indexed_text
 from rag.types import Document, Passage
@@ -21,25 +23,28 @@ COLLECTION = "evaluation"
 _AT_ONCE = 256  # records whose passages are embedded together
 
 
-def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
-    """Raises BadData for a file that cannot be read: figures without it would be of other data."""
-    rag.store.open(COLLECTION, create=True)
+async def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
+    """Cancelled, it ends with the step at hand. Raises BadData for a file that cannot be read: figures without it
+    would be of other data."""
+    await to_end(rag.store.open, COLLECTION, create=True)
     if corpus.records:
-        _write_records(rag, corpus.records, begin("writing records", len(corpus.records)))
+        done = begin("writing records", len(corpus.records))
+        for at in range(0, len(corpus.records), _AT_ONCE):
+            some = corpus.records[at : at + _AT_ONCE]
+            await to_end(_write_records, rag, some)
+            done(len(some))
     if corpus.files:
-        _write_files(rag, corpus, begin("reading files", len(corpus.files)))
+        await _write_files(rag, corpus, begin("reading files", len(corpus.files)))
 
 
-def _write_records(rag: Rag, records: Sequence[Record], done: Done) -> None:
+def _write_records(rag: Rag, records: Sequence[Record]) -> None:
     index = rag.store.open(COLLECTION)
-    for at in range(0, len(records), _AT_ONCE):
-        some = [_document(rag, record) for record in records[at : at + _AT_ONCE]]
-        vectors = rag.embedder.embed([indexed_text(d, tile) for d, tiles in some for tile in tiles])
-        first = 0
-        for document, tiles in some:
-            index.put(document, tiles, vectors[first : first + len(tiles)])
-            first += len(tiles)
-        done(len(some))
+    some = [_document(rag, record) for record in records]
+    vectors = rag.embedder.embed([indexed_text(d, tile) for d, tiles in some for tile in tiles])
+    first = 0
+    for document, tiles in some:
+        index.put(document, tiles, vectors[first : first + len(tiles)])
+        first += len(tiles)
 
 
 def _document(rag: Rag, record: Record) -> tuple[Document, list[Passage]]:
@@ -65,10 +70,11 @@ def _document(rag: Rag, record: Record) -> tuple[Document, list[Passage]]:
     )
 
 
-def _write_files(rag: Rag, corpus: Corpus, done: Done) -> None:
-    files = list(corpus.files.values())
-    for event in Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(files):
-        if isinstance(event, FileResult):
-            if event.status == "failed":
-                raise BadData(f"{event.name} cannot be ingested: {event.reason}", event.hint)
-            done(1)
+async def _write_files(rag: Rag, corpus: Corpus, done: Done) -> None:
+    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(list(corpus.files.values()))
+    async with aclosing(stepwise(run)) as events:
+        async for event in events:
+            if isinstance(event, FileResult):
+                if event.status == "failed":
+                    raise BadData(f"{event.name} cannot be ingested: {event.reason}", event.hint)
+                done(1)
