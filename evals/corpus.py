@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from evals.datasets.reading import BadData
 from evals.datasets.values import Corpus, Record
 from evals.progress import Begin, Done
 from ingest.parsed import Parsed, Region
@@ -16,6 +15,7 @@ from ingest.pipeline import Ingestion
 from ingest.report import FileResult
 from ingest.steps import stepwise, to_end
 from rag.answer import Rag
+from rag.errors import BadRequest
 from rag.text import indexed_text
 from rag.types import Document, Passage
 
@@ -24,7 +24,7 @@ _AT_ONCE = 256  # records whose passages are embedded together
 
 
 async def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
-    """Cancelled, it ends with the step at hand. Raises BadData for a file that cannot be read: figures without it
+    """Cancelled, it ends with the step at hand. Raises BadRequest for a file that cannot be read: figures without it
     would be of other data."""
     await to_end(rag.store.open, COLLECTION, create=True)
     if corpus.records:
@@ -76,5 +76,5 @@ async def _write_files(rag: Rag, corpus: Corpus, done: Done) -> None:
         async for event in events:
             if isinstance(event, FileResult):
                 if event.status == "failed":
-                    raise BadData(f"{event.name} cannot be ingested: {event.reason}", event.hint)
+                    raise BadRequest(f"{event.name} cannot be ingested: {event.reason}", event.hint)
                 done(1)
