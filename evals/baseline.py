@@ -8,25 +8,27 @@ each node, where llama-index puts metadata; a node that does not fit is passed o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from evals.datasets.values import Corpus
+from evals.datasets.values import Corpus, Record
 from evals.generation import complete
 from evals.progress import Begin
 from evals.systems import Extract, Reading, Said
 from ingest.parse import parse
 from ingest.sources import media_type_of
+from ingest.steps import to_end
 from rag import prompt
 from rag.answer import Rag
 from rag.ports import Message, Vectors
 
 if TYPE_CHECKING:
-    from llama_index.core.schema import Document
+    from llama_index.core.node_parser import SentenceSplitter
+    from llama_index.core.schema import Document, TextNode
 
 _AT_ONCE = 256  # nodes that are embedded together
 _BETWEEN = "\n\n"  # what the default response synthesizer puts between nodes
@@ -81,45 +83,64 @@ class LlamaIndex:
         return chosen, tokens
 
 
-def build(rag: Rag, corpus: Corpus, begin: Begin) -> LlamaIndex:
-    # Seconds to import: only a comparison pays for it.
-    from llama_index.core.node_parser import SentenceSplitter
-    from llama_index.core.schema import MetadataMode
-
-    documents = list(_documents(corpus, begin))
-    split = begin("llama-index: splitting", len(documents))
-    splitter, made = SentenceSplitter(), []
-    for document in documents:
-        made += splitter.get_nodes_from_documents([document])
-        split(1)
-    embedded = begin("llama-index: embedding", len(made))
+async def build(rag: Rag, corpus: Corpus, begin: Begin) -> LlamaIndex:
+    """Cancelled, it ends with the step at hand."""
+    texts: list[TextNode] = []
+    done = begin("llama-index: splitting", len(corpus.names))
+    splitter = await to_end(_splitter)
+    sources: list[Record | tuple[str, Path]] = [*corpus.records, *corpus.files.items()]
+    for source in sources:
+        texts += await to_end(_split, splitter, source)
+        done(1)
+    done = begin("llama-index: embedding", len(texts))
     vectors: list[Vectors] = []
-    for at in range(0, len(made), _AT_ONCE):
-        some = [node.get_content(metadata_mode=MetadataMode.EMBED) for node in made[at : at + _AT_ONCE]]
-        vectors.append(rag.embedder.embed(some))
-        embedded(len(some))
-    sent = [node.get_content(metadata_mode=MetadataMode.LLM) for node in made]
-    counts = rag.tokens.count([text + _BETWEEN for text in sent])
-    nodes = (
-        Node(_extract(node.ref_doc_id or "", node.get_content(metadata_mode=MetadataMode.NONE)), text, count)
-        for node, text, count in zip(made, sent, counts, strict=True)
-    )
+    nodes: list[Node] = []
+    for at in range(0, len(texts), _AT_ONCE):
+        made, of_them = await to_end(_embedded, rag, texts[at : at + _AT_ONCE])
+        nodes += made
+        vectors.append(of_them)
+        done(len(made))
     return LlamaIndex(rag, tuple(nodes), np.concatenate(vectors))
 
 
-def _documents(corpus: Corpus, begin: Begin) -> Iterator[Document]:
-    """A record is a document; of a PDF each page is one, as llama-index reads them."""
+def _splitter() -> SentenceSplitter:
+    # Seconds to import: only a comparison pays for it.
+    from llama_index.core.node_parser import SentenceSplitter
+
+    return SentenceSplitter()
+
+
+def _split(splitter: SentenceSplitter, source: Record | tuple[str, Path]) -> list[TextNode]:
+    documents = list(_of_record(source) if isinstance(source, Record) else _of_file(*source))
+    return cast("list[TextNode]", splitter.get_nodes_from_documents(documents))
+
+
+def _embedded(rag: Rag, texts: Sequence[TextNode]) -> tuple[list[Node], Vectors]:
+    from llama_index.core.schema import MetadataMode
+
+    vectors = rag.embedder.embed([text.get_content(metadata_mode=MetadataMode.EMBED) for text in texts])
+    sent = [text.get_content(metadata_mode=MetadataMode.LLM) for text in texts]
+    counts = rag.tokens.count([each + _BETWEEN for each in sent])
+    return [
+        Node(_extract(text.ref_doc_id or "", text.get_content(metadata_mode=MetadataMode.NONE)), each, count)
+        for text, each, count in zip(texts, sent, counts, strict=True)
+    ], vectors
+
+
+def _of_record(record: Record) -> Iterator[Document]:
     from llama_index.core.schema import Document
 
-    for record in corpus.records:
-        metadata = {"title": record.title} if record.title else {}
-        yield Document(text=record.text, metadata=metadata, id_=_id(record.id, None))
-    done = begin("llama-index: reading files", len(corpus.files))
-    for name, path in corpus.files.items():
-        for page, text in _pages(path):
-            metadata = {"file_name": path.name} | ({"page_label": str(page)} if page else {})
-            yield Document(text=text, metadata=metadata, id_=_id(name, page))
-        done(1)
+    metadata = {"title": record.title} if record.title else {}
+    yield Document(text=record.text, metadata=metadata, id_=_id(record.id, None))
+
+
+def _of_file(name: str, path: Path) -> Iterator[Document]:
+    """Of a PDF each page is one, as llama-index reads them."""
+    from llama_index.core.schema import Document
+
+    for page, text in _pages(path):
+        metadata = {"file_name": path.name} | ({"page_label": str(page)} if page else {})
+        yield Document(text=text, metadata=metadata, id_=_id(name, page))
 
 
 def _pages(path: Path) -> Iterator[tuple[int | None, str]]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
+from contextlib import aclosing
 
-from evals.datasets.reading import BadData
 from evals.datasets.values import Corpus, Record
 from evals.progress import Begin, Done
 from ingest.parsed import Parsed, Region
 from ingest.passages import max_characters_for, passages
 from ingest.pipeline import Ingestion
 from ingest.report import FileResult
+from ingest.steps import stepwise, to_end
 from rag.answer import Rag
+from rag.errors import BadRequest
 from rag.indexed import dense_text
 from rag.language import language_of
 from rag.ports import Write
@@ -23,26 +25,28 @@ COLLECTION = "evaluation"
 _AT_ONCE = 256  # records whose passages are embedded together
 
 
-def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
-    """Raises BadData for a file that cannot be read: figures without it would be of other data."""
-    rag.store.open(COLLECTION, create=True)
+async def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
+    """Cancelled, it ends with the step at hand. Raises BadRequest for a file that cannot be read: figures without it
+    would be of other data."""
+    await to_end(rag.store.open, COLLECTION, create=True)
     if corpus.records:
-        _write_records(rag, corpus.records, begin("writing records", len(corpus.records)))
+        done = begin("writing records", len(corpus.records))
+        for at in range(0, len(corpus.records), _AT_ONCE):
+            some = corpus.records[at : at + _AT_ONCE]
+            await to_end(_write_records, rag, some)
+            done(len(some))
     if corpus.files:
-        _write_files(rag, corpus, begin("reading files", len(corpus.files)))
+        await _write_files(rag, corpus, begin("reading files", len(corpus.files)))
 
 
-def _write_records(rag: Rag, records: Sequence[Record], done: Done) -> None:
-    index = rag.store.open(COLLECTION)
-    for at in range(0, len(records), _AT_ONCE):
-        some = [_document(rag, record) for record in records[at : at + _AT_ONCE]]
-        vectors = rag.embedder.embed([dense_text(d, tile) for d, tiles in some for tile in tiles])
-        writes, first = [], 0
-        for document, tiles in some:
-            writes.append(Write(document, tiles, vectors[first : first + len(tiles)]))
-            first += len(tiles)
-        index.put_all(writes)
-        done(len(some))
+def _write_records(rag: Rag, records: Sequence[Record]) -> None:
+    some = [_document(rag, record) for record in records]
+    vectors = rag.embedder.embed([dense_text(d, tile) for d, tiles in some for tile in tiles])
+    writes, first = [], 0
+    for document, tiles in some:
+        writes.append(Write(document, tiles, vectors[first : first + len(tiles)]))
+        first += len(tiles)
+    rag.store.open(COLLECTION).put_all(writes)
 
 
 def _document(rag: Rag, record: Record) -> tuple[Document, list[Passage]]:
@@ -69,10 +73,11 @@ def _document(rag: Rag, record: Record) -> tuple[Document, list[Passage]]:
     )
 
 
-def _write_files(rag: Rag, corpus: Corpus, done: Done) -> None:
-    files = list(corpus.files.values())
-    for event in Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(files):
-        if isinstance(event, FileResult):
-            if event.status == "failed":
-                raise BadData(f"{event.name} cannot be ingested: {event.reason}", event.hint)
-            done(1)
+async def _write_files(rag: Rag, corpus: Corpus, done: Done) -> None:
+    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(list(corpus.files.values()))
+    async with aclosing(stepwise(run)) as events:
+        async for event in events:
+            if isinstance(event, FileResult):
+                if event.status == "failed":
+                    raise BadRequest(f"{event.name} cannot be ingested: {event.reason}", event.hint)
+                done(1)

@@ -15,9 +15,10 @@ from typing import Any
 from rich.table import Table
 
 from evals.bootstrap import Figure, Score, difference, figure
-from evals.datasets.reading import BadData, json_of, reading
+from evals.datasets.reading import json_of, reading
 from rag import wire
 from rag.answer import Rag
+from rag.errors import BadRequest
 from rag.terminal import literal
 
 FORMAT = 1
@@ -131,7 +132,7 @@ def save(outcome: Outcome, path: Path) -> None:
         aside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         aside.replace(path)
     except OSError as error:
-        raise BadData(f"{path} cannot be written: {error.strerror}.") from error
+        raise BadRequest(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def load(path: Path, kind: str) -> Outcome:

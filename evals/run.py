@@ -83,8 +83,8 @@ async def evaluate_needles(
 async def _written(
     bench: Bench, documents: Corpus, compared: bool, begin: Begin
 ) -> tuple[Openbook, LlamaIndex | None]:
-    await asyncio.to_thread(corpus.write, bench.rag, documents, begin)
-    theirs = await asyncio.to_thread(baseline.build, bench.rag, documents, begin) if compared else None
+    await corpus.write(bench.rag, documents, begin)
+    theirs = await baseline.build(bench.rag, documents, begin) if compared else None
     return Openbook(bench.rag, documents.names), theirs
 
 

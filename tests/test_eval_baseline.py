@@ -58,7 +58,7 @@ async def test_nodes_are_ranked_as_by_a_vector_store_index(rag: Rag) -> None:
     index = VectorStoreIndex.from_documents(documents, embed_model=Wrapped())
     query = "how often was the rain of the harbour counted"
     theirs = index.as_retriever(similarity_top_k=len(RECORDS)).retrieve(query)
-    built = baseline.build(rag, Corpus(RECORDS), quiet)
+    built = await baseline.build(rag, Corpus(RECORDS), quiet)
     ours = built._ranked(query)
     scores = built.vectors @ FakeEmbedder().embed_query(query)
     assert [node.score for node in theirs] == pytest.approx(sorted(scores, reverse=True), abs=1e-6)
@@ -67,7 +67,7 @@ async def test_nodes_are_ranked_as_by_a_vector_store_index(rag: Rag) -> None:
 
 
 async def test_reading_fills_the_budget_with_nodes_and_their_metadata(rag: Rag) -> None:
-    built = baseline.build(rag, Corpus(RECORDS), quiet)
+    built = await baseline.build(rag, Corpus(RECORDS), quiet)
     (node,) = (node for node in built.nodes if node.extract.document == "d0")
     assert node.sent == f"title: About the tide\n\n{RECORDS[0].text.strip()}"
     assert node.tokens == FakeCounter().count([node.sent])[0]
@@ -78,24 +78,24 @@ async def test_reading_fills_the_budget_with_nodes_and_their_metadata(rag: Rag) 
     assert (await built.read("tide", 3)).extracts == ()
 
 
-def test_pages_of_a_pdf_are_documents(rag: Rag, samples: Path) -> None:
+async def test_pages_of_a_pdf_are_documents(rag: Rag, samples: Path) -> None:
     manual = samples / "heron-h2-manual.pdf"
-    built = baseline.build(rag, Corpus(files={"manual": manual}), quiet)
+    built = await baseline.build(rag, Corpus(files={"manual": manual}), quiet)
     pages = {page for node in built.nodes for page in node.extract.pages}
     assert pages == set(range(1, max(pages) + 1))
     assert built.nodes[0].sent.startswith("file_name: heron-h2-manual.pdf\npage_label: 1\n\n")
     assert {node.extract.document for node in built.nodes} == {"manual"}
 
 
-def test_another_file_is_one_document(rag: Rag, samples: Path) -> None:
-    built = baseline.build(rag, Corpus(files={"runbook": samples / "surge-runbook.md"}), quiet)
+async def test_another_file_is_one_document(rag: Rag, samples: Path) -> None:
+    built = await baseline.build(rag, Corpus(files={"runbook": samples / "surge-runbook.md"}), quiet)
     assert {(node.extract.document, node.extract.pages) for node in built.nodes} == {("runbook", frozenset())}
 
 
 async def test_the_baseline_answers_from_as_many_tokens_with_its_own_prompt(rag: Rag) -> None:
     data = Cases("jsonl", Corpus(RECORDS), (Case("1", "How often was the tide counted?", ("3",)),))
-    corpus.write(rag, data.corpus, quiet)
-    built = baseline.build(rag, data.corpus, quiet)
+    await corpus.write(rag, data.corpus, quiet)
+    built = await baseline.build(rag, data.corpus, quiet)
     ours = Openbook(rag, data.corpus.names)
     made = await answers.evaluate_answers(data, ours, built, control=False, begin=quiet)
     assert made.scores["llama-index"]["1"]["contains"] == (1.0, 1.0)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from evals.datasets import choose
-from evals.datasets.reading import BadData
 from evals.datasets.values import Case, Evidence, Record
+from rag.errors import BadRequest
 from rag.text import label
 from rag.types import Document, short_name
 
@@ -53,18 +53,26 @@ def test_beir(beir: Path) -> None:
 
 
 def test_beir_says_which_splits_there_are(beir: Path) -> None:
-    with pytest.raises(BadData, match="holds test, not dev"):
+    with pytest.raises(BadRequest, match="holds test, not dev"):
         choose.rankings(beir, "dev")
 
 
 def test_a_line_that_is_wrong_is_named(beir: Path) -> None:
     with (beir / "corpus.jsonl").open("a") as file:
         file.write('{"_id": "d4"}\n')
-    with pytest.raises(BadData, match=r"corpus\.jsonl, line 4: it lacks 'text'"):
+    with pytest.raises(BadRequest, match=r"corpus\.jsonl, line 4: it lacks 'text'"):
         choose.rankings(beir)
     (beir / "corpus.jsonl").write_text("[1]\n")
-    with pytest.raises(BadData, match="line 1: an object is expected"):
+    with pytest.raises(BadRequest, match="line 1: an object is expected"):
         choose.rankings(beir)
+
+
+def test_a_line_ends_only_where_json_lines_do(beir: Path) -> None:
+    (beir / "corpus.jsonl").write_text(
+        '{"_id": "d1", "title": "", "text": "one\u2028two\x85"}\r\n', encoding="utf-8"
+    )
+    (record,) = choose.rankings(beir).corpus.records
+    assert record.text == "one\u2028two\x85"
 
 
 def test_hotpotqa_has_a_piece_of_evidence_for_each_supporting_sentence(beir: Path) -> None:
@@ -125,7 +133,7 @@ def test_financebench_pages_count_from_one(tmp_path: Path) -> None:
     lines(
         tmp_path / "some_questions.jsonl", [row | {"doc_name": "B", "evidence": [{"evidence_page_num": 1}]}]
     )
-    with pytest.raises(BadData, match="line 1: B is not in"):
+    with pytest.raises(BadRequest, match="line 1: B is not in"):
         choose.cases(tmp_path)
 
 
@@ -166,16 +174,16 @@ def test_questions_of_ones_own(tmp_path: Path) -> None:
         Case("x", "Who?", ()),
     )
     lines(tmp_path / "mine.jsonl", [{"question": "What?", "evidence": [{"source": "b.md"}]}])
-    with pytest.raises(BadData, match=r"b\.md is the name of 0 of the documents"):
+    with pytest.raises(BadRequest, match=r"b\.md is the name of 0 of the documents"):
         choose.cases(tmp_path / "mine.jsonl")
-    with pytest.raises(BadData, match="There are no documents"):
+    with pytest.raises(BadRequest, match="There are no documents"):
         choose.cases(tmp_path / "mine.jsonl", documents=tmp_path / "elsewhere")
 
 
 def test_a_folder_of_none_of_the_layouts(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="is no folder of rankings"):
+    with pytest.raises(BadRequest, match="is no folder of rankings"):
         choose.rankings(tmp_path)
-    with pytest.raises(BadData, match="is none of the layouts"):
+    with pytest.raises(BadRequest, match="is none of the layouts"):
         choose.cases(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -44,7 +45,7 @@ def quiet(_what: str, _total: int) -> Callable[[int], None]:
 def rag(tmp_path: Path) -> Iterator[Rag]:
     store = fake_store(tmp_path / "store")
     made = engine_over(store, tmp_path, FakeGenerator(REPLY)).rag
-    corpus.write(made, Corpus(RECORDS), quiet)
+    asyncio.run(corpus.write(made, Corpus(RECORDS), quiet))
     yield made
     store.close()
 
@@ -386,7 +387,7 @@ def test_eval_needle(
     monkeypatch.setenv("OPENBOOK_DATA_DIR", str(tmp_path / "user"))
     store = fake_store(tmp_path / "user")
     made = engine_over(store, tmp_path, bench).rag
-    corpus.write(made, Corpus(RECORDS), quiet)
+    asyncio.run(corpus.write(made, Corpus(RECORDS), quiet))
     store.close()
     bench.reply = f"{needle.needle(0, 0).answer}"
     done = invoke("needle", "--collection", corpus.COLLECTION, "--lengths", "60,90000", "--depths", "0,100")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from evals.datasets.reading import BadData, jsonl, reading, tsv
+from evals.datasets.reading import jsonl, reading, tsv
 from evals.datasets.values import Corpus, Rankings, Record
+from rag.errors import BadRequest
 
 
 def is_beir(folder: Path) -> bool:
@@ -54,7 +55,7 @@ def _qrels(folder: Path, split: str | None) -> Path:
     there = sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
     chosen = split or ("test" if "test" in there else there[0] if len(there) == 1 else None)
     if chosen not in there:
-        raise BadData(
+        raise BadRequest(
             f"{folder / 'qrels'} holds {', '.join(there) or 'no split'}, not {split or 'test'}.",
             "Name one with --split.",
         )

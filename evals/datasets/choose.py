@@ -5,26 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from evals.datasets import beir, clapnq, cosqa, financebench, hotpotqa, plain, squad
-from evals.datasets.reading import BadData
 from evals.datasets.values import Cases, CasesKind, Rankings
+from rag.errors import BadRequest
 
 _BY_SUFFIX: dict[str, CasesKind] = {".json": "squad", ".jsonl": "jsonl"}
 
 
 def rankings(folder: Path, split: str | None = None) -> Rankings:
-    """Raises BadData, also where the folder has none of the layouts."""
+    """Raises BadRequest, also where the folder has none of the layouts."""
     if beir.is_beir(folder):
         return beir.load(folder, split)
     if cosqa.is_cosqa(folder):
         return cosqa.load(folder, split)
-    raise BadData(
+    raise BadRequest(
         f"{folder} is no folder of rankings.",
         "It holds corpus.jsonl, queries.jsonl and qrels/ (BEIR), or code_idx_map.txt (CoSQA); see docs/evals.md.",
     )
 
 
 def cases(path: Path, kind: CasesKind | None = None, documents: Path | None = None) -> Cases:
-    """Raises BadData, also where the file or folder has none of the layouts."""
+    """Raises BadRequest, also where the file or folder has none of the layouts."""
     chosen = kind or _kind(path)
     if chosen == "hotpotqa":
         return hotpotqa.load(path, None)
@@ -36,7 +36,7 @@ def cases(path: Path, kind: CasesKind | None = None, documents: Path | None = No
         return squad.load(path)
     if chosen == "jsonl":
         return plain.load(path, documents or path.parent / "documents")
-    raise BadData(
+    raise BadRequest(
         f"{path} is none of the layouts of questions.",
         "SQuAD 2.0 (.json), one's own (.jsonl), or a folder as HotpotQA, FinanceBench or CLAPNQ; see docs/evals.md.",
     )

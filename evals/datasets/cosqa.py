@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evals.datasets.reading import BadData, json_of, reading
+from evals.datasets.reading import json_of, reading
 from evals.datasets.values import Corpus, Rankings, Record
+from rag.errors import BadRequest
 
 MAP = "code_idx_map.txt"
 
@@ -18,7 +19,9 @@ def load(folder: Path, split: str | None) -> Rankings:
     there = sorted(folder.glob(f"cosqa-retrieval-{split or ''}*.json"))
     if len(there) != 1:
         names = ", ".join(path.name for path in sorted(folder.glob("cosqa-retrieval-*.json")))
-        raise BadData(f"{folder} holds {names or 'no questions'}.", "Name one of them with --split, as dev.")
+        raise BadRequest(
+            f"{folder} holds {names or 'no questions'}.", "Name one of them with --split, as dev."
+        )
     with reading(folder / MAP):
         functions = tuple(
             Record(str(number), "", code, "text/x-python")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evals.datasets.reading import BadData, jsonl, reading
+from evals.datasets.reading import jsonl, reading
 from evals.datasets.values import Case, Cases, Corpus, Evidence
+from rag.errors import BadRequest
 
 
 def is_financebench(folder: Path) -> bool:
@@ -18,7 +19,7 @@ def is_financebench(folder: Path) -> bool:
 def load(folder: Path) -> Cases:
     (path, *others) = sorted(folder.glob("*questions.jsonl"))
     if others:
-        raise BadData(f"{folder} holds {len(others) + 1} files of questions; one is expected.")
+        raise BadRequest(f"{folder} holds {len(others) + 1} files of questions; one is expected.")
     files = {pdf.stem: pdf.resolve() for pdf in sorted((folder / "pdfs").glob("*.pdf"))}
     cases = []
     for line, row in jsonl(path):

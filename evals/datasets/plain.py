@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.datasets.reading import BadData, jsonl, reading
+from evals.datasets.reading import jsonl, reading
 from evals.datasets.values import Case, Cases, Corpus, Evidence
 from ingest.sources import find
+from rag.errors import BadRequest
 
 
 def load(path: Path, documents: Path) -> Cases:
     if not documents.exists():
-        raise BadData(
+        raise BadRequest(
             f"There are no documents for the questions of {path.name} in {documents}.",
             "Name the file or folder that holds them with --documents.",
         )

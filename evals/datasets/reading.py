@@ -12,23 +12,17 @@ from typing import Any
 from rag.errors import BadRequest
 
 
-class BadData(BadRequest):
-    """A file of a data set that is not as its layout says."""
-
-
 @contextmanager
 def reading(path: Path, line: int | None = None) -> Iterator[None]:
     """What goes wrong within is the fault of this file, and says so."""
     try:
         yield
-    except BadData:
-        raise
     except OSError as error:
-        raise BadData(f"{path} cannot be read: {error.strerror}.") from error
+        raise BadRequest(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         at = f"{path}, line {line}" if line else f"{path}"
         missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise BadData(f"{at}: {missing}.", "docs/evals.md describes each layout.") from error
+        raise BadRequest(f"{at}: {missing}.", "docs/evals.md describes each layout.") from error
 
 
 def json_of(path: Path) -> Any:
@@ -39,7 +33,7 @@ def json_of(path: Path) -> Any:
 def jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers, from 1, and the objects on them."""
     with reading(path):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not at every line end that Unicode knows
     for number, line in enumerate(lines, 1):
         if line.strip():
             with reading(path, number):
