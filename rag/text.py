@@ -1,11 +1,11 @@
-"""Small pure functions over text that several stages share: the header, sentences, words."""
+"""Small pure functions over text that several stages share: labels, sentences, words."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from rag.types import Document, Passage, Span
+from rag.types import Document, Span
 
 # A sentence ends at . ! ? (and closing quotes, brackets or emphasis) before white space and something that can
 # begin one. A line break ends it too, since tables, lists and code are read line by line, but not where prose was
@@ -43,17 +43,6 @@ def label(document: Document) -> str:
     if document.name in document.title:
         return document.title
     return document.name if document.title in document.name else f"{document.name}: {document.title}"
-
-
-def header(document: Document, passage: Passage) -> str:
-    """What the index sees before a passage: file, title, sheet and heading path. The model does not read it so."""
-    sheet = (passage.sheet,) if passage.sheet else ()
-    return " > ".join((label(document), *sheet, *passage.section))
-
-
-def indexed_text(document: Document, passage: Passage) -> str:
-    """The text that is embedded and weighted for BM25. A file's name in front raises page recall; docs/log.md."""
-    return f"{header(document, passage)}\n{passage.text}"
 
 
 def sentences(text: str) -> list[Span]:
