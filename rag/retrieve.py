@@ -32,7 +32,7 @@ def retrieve(index: Reader, search: Search, reranker: Reranker | None = None) ->
     named = index.named(links.mentions(search.question))
     hits = _forward(index, search, hits, {d.id: (d, "") for d in named}, NAMED_BY_QUESTION)
     hits = _forward(index, search, hits, _named_by(index, hits[:READ]), NAMED_BY_HIT)
-    if reranker:
+    if reranker and hits:
         hits = _reranked(reranker, search.question, hits)
     return hits[: search.limit]
 
@@ -73,7 +73,9 @@ def _forward(
 
 
 def _reranked(reranker: Reranker, question: str, hits: Sequence[Hit]) -> list[Hit]:
-    """The best in the order of the cross-encoder, then the others as they were."""
+    """The best in the order of the cross-encoder, then the others as they were. Each takes the fused score of the place
+    that it now stands at: what a cross-encoder's own is a measure of differs from one to the next."""
     first, rest = hits[:RERANKED], hits[RERANKED:]
     scores = reranker.score(question, [hit.passage.text for hit in first])
-    return [*fuse.ranked(replace(h, score=s) for h, s in zip(first, scores, strict=True)), *rest]
+    best = sorted(zip(scores, first, strict=True), key=lambda pair: -pair[0])
+    return [*(replace(hit, score=at.score) for (_, hit), at in zip(best, first, strict=True)), *rest]

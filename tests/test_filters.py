@@ -128,8 +128,12 @@ def test_fields_hold_a_value_or_a_list_of_them(fields: dict[str, str], matches: 
 
 def test_all_conditions_must_hold_and_one_glob_or_type_of_several() -> None:
     whole = Filter(
-        paths=("*.md", "handbook/*"), types=("md", "pdf"), since="2026-01-01", until="2026-12-31", fields={"author": "ada"}
-    )  # fmt: skip
+        paths=("*.md", "handbook/*"),
+        types=("md", "pdf"),
+        since="2026-01-01",
+        until="2026-12-31",
+        fields={"author": "ada"},
+    )
     assert admits(whole, TEAM)
     for each in (
         Filter(paths=("*.md",), types=("pdf",)),

@@ -250,7 +250,8 @@ def fields(front: str) -> dict[str, str | list[str]]:
 
 def test_front_matter_is_kept_as_it_is_written() -> None:
     assert fields(
-        "author: Ada\nversion: 1.10\ndraft: yes\ndate: 2026-02-30\ntags: [sea, 2026]\nlist:\n- a\n- 'b: c'\nnone:\n1: one"
+        "author: Ada\nversion: 1.10\ndraft: yes\ndate: 2026-02-30\n"
+        "tags: [sea, 2026]\nlist:\n- a\n- 'b: c'\nnone:\n1: one"
     ) == {
         "author": "Ada",
         "version": "1.10",
@@ -266,8 +267,17 @@ def test_front_matter_is_kept_as_it_is_written() -> None:
 
 @pytest.mark.parametrize(
     "front",
-    ["- a\n- b", "words", "a: [", "a: b: c", "[" * 5000, "? [a]\n: b", "!!python/object/apply:os.getcwd []", "a: &a [*a]"],
-)  # fmt: skip
+    [
+        "- a\n- b",
+        "words",
+        "a: [",
+        "a: b: c",
+        "[" * 5000,
+        "? [a]\n: b",
+        "!!python/object/apply:os.getcwd []",
+        "a: &a [*a]",
+    ],
+)
 def test_what_is_no_front_matter_is_read_all_the_same(front: str) -> None:
     assert fields(front) == {}
 
