@@ -29,7 +29,8 @@ class Search:
 def retrieve(index: Reader, search: Search, reranker: Reranker | None = None) -> list[Hit]:
     """Best first."""
     hits = fuse.fuse(index.candidates(search.question, search.vector, search.limit, search.among))
-    named = index.named(links.mentions(search.question))
+    said = links.mentions(search.question)
+    named = links.meant(index.named(said), said)
     hits = _forward(index, search, hits, {d.id: (d, "") for d in named}, NAMED_BY_QUESTION)
     hits = _forward(index, search, hits, _named_by(index, hits[:READ]), NAMED_BY_HIT)
     if reranker and hits:
@@ -41,9 +42,10 @@ def _named_by(index: Reader, hits: Sequence[Hit]) -> dict[str, tuple[Document, s
     """By id, the documents that these passages name and the title of the one that does."""
     said = {hit.passage.id: set(links.mentions(hit.passage.text)) for hit in hits}
     found: dict[str, tuple[Document, str]] = {}
-    for document in index.named(sorted(set().union(*said.values()))):
-        names = set(links.names(document))
-        by = (hit for hit in hits if hit.document.id != document.id and names & said[hit.passage.id])
+    names = set().union(*said.values())
+    for document in links.meant(index.named(sorted(names)), names):
+        called = set(links.names(document))
+        by = (hit for hit in hits if hit.document.id != document.id and called & said[hit.passage.id])
         if (first := next(by, None)) is not None:
             found[document.id] = document, first.document.title
     return found

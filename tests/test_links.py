@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document
-from rag.links import LONGEST, mentions, names
+from rag.links import LONGEST, SHARED, meant, mentions, names
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,12 @@ def test_a_long_text_takes_time_in_proportion_to_its_length() -> None:
     began = time.perf_counter()
     assert len(mentions(" ".join(f"Word{at}" for at in range(10_000)))) > 10_000
     assert time.perf_counter() - began < 5
+
+
+def test_a_name_that_many_documents_bear_tells_none_of_them() -> None:
+    readmes = [document(f"file:///{at}/README.md", title="README.md") for at in range(SHARED + 1)]
+    manual = document("file:///x/README.md", title="Heron manual")
+    assert meant(readmes[:SHARED], {"readme"}) == readmes[:SHARED]
+    assert meant(readmes, {"readme"}) == []
+    assert meant([*readmes, manual], {"readme", "heron manual"}) == [manual]
+    assert meant([manual], {"elsewhere"}) == []
