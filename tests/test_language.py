@@ -12,7 +12,8 @@ TEXTS = {
     "fr": "Le marégraphe du port mesure le niveau de l'eau, et sa pile dure quatre cents jours au moins. "
     * 3,
     "ru": "Мареограф в гавани измеряет уровень воды, и его батарея работает четыреста дней подряд. " * 3,
-    "no": "Tidvassmålaren i hamna måler vasstanden, og batteriet varer i fire hundre dagar utan stans. " * 3,
+    "no": "Tidvassmålaren i hamna måler vasstanden, og batteriet varer i fire hundre dagar. "
+    "Kvar vår skiftar vaktmeisteren pakningane før stormane kjem. " * 2,
     "zh": "港口的验潮仪测量水位，其电池可以使用四百天。维护人员每年春天更换一次密封圈。" * 8,
 }
 CODE = (
