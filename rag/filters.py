@@ -7,11 +7,15 @@ from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
 from rag.errors import BadRequest
+from rag.text import is_unicode
 from rag.types import Document, Filter
 
 
 def check(among: Filter) -> None:
-    """Raises BadRequest for what is no day."""
+    """Raises BadRequest for what is no text or no day."""
+    texts = (*among.paths, *among.types, *among.headings, *among.fields, *among.fields.values())
+    if not all(map(is_unicode, texts)):
+        raise BadRequest("The filter holds half a character (a lone surrogate).", "Send valid UTF-8.")
     for day in (among.since, among.until):
         if day and not _is_day(day):
             raise BadRequest(f"{day!r} is not a day.", "Write it as 2026-01-31.")

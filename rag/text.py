@@ -45,6 +45,11 @@ def label(document: Document) -> str:
     return document.name if document.title in document.name else f"{document.name}: {document.title}"
 
 
+def is_unicode(text: str) -> bool:
+    """False for half a surrogate pair, which JSON may hold and UTF-8 cannot."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def sentences(text: str) -> list[Span]:
     """Spans of the sentences and lines of ``text``, without surrounding white space; empty ones are left out."""
     spans, start = [], 0

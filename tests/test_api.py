@@ -211,6 +211,9 @@ async def test_a_filter_that_is_none_is_refused(client: httpx.AsyncClient) -> No
         refused = await client.post(path, json=asked | {"filter": {"path": "*.md"}})
         problem(refused, 422, "BadRequest")
         problem(await client.post(path, json=asked | {"collection": []}), 400, "BadRequest")
+        half = json.dumps(asked | {"filter": {"fields": {"a": "\ud800"}}})
+        refused = await client.post(path, content=half, headers={"content-type": "application/json"})
+        problem(refused, 400, "BadRequest")
     problem(await client.post("/v1/answer", json={"question": "x", "policy": "all"}), 422, "BadRequest")
 
 

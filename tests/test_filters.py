@@ -108,6 +108,25 @@ def test_what_is_no_day_is_refused_with_the_way_to_write_one(day: str, end: str)
 
 
 @pytest.mark.parametrize(
+    "among",
+    [
+        Filter(paths=("\ud800",)),
+        Filter(types=("\udfff",)),
+        Filter(headings=("a", "\ud83d")),
+        Filter(fields={"\ud800": "a"}),
+        Filter(fields={"a": "\ud800"}),
+    ],
+)
+def test_half_a_character_is_refused(among: Filter) -> None:
+    with pytest.raises(BadRequest, match="half a character"):
+        check(among)
+
+
+def test_other_characters_are_taken() -> None:
+    check(Filter(paths=("ä/日本/😀*",), fields={"größe": "é"}))
+
+
+@pytest.mark.parametrize(
     ("fields", "matches"),
     [
         ({"Author": "Ada"}, True),
