@@ -13,8 +13,6 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from api.filter_options import (
     CollectionsOption,
@@ -27,9 +25,10 @@ from api.filter_options import (
     collections,
     filter_of,
 )
+from api.printing import print_answer, print_hits, print_status
 from api.replies import SearchReply, Status
 from ingest import catalog
-from ingest.job_cli import duration, jobs_file
+from ingest.job_cli import jobs_file
 from ingest.jobs import Jobs, Pending
 from rag import owner, wire
 from rag.answer import Event, Piece, Reading
@@ -38,10 +37,9 @@ from rag.errors import BadRequest, ServiceUnreachable
 from rag.remote import Remote, find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import JsonOption, err, literal, out, print_json
-from rag.types import Answer, Citation, Policy, Question, Receipt, short_name
+from rag.types import Answer, Policy, Question
 
 EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
-QUOTE_CHARACTERS = 240  # of a quotation on the screen; --json has all of it
 
 
 def serve(
@@ -85,8 +83,7 @@ def ask(
     if as_json:
         print_json(answer)
     else:
-        _print_citations(answer)
-        _print_receipt(answer.receipt)
+        print_answer(answer)
 
 
 def _text(question: str) -> str:
@@ -196,13 +193,7 @@ def search(
     if as_json:
         print_json(found)
         return
-    for rank, hit in enumerate(found.hits, 1):
-        passage = hit.passage
-        place = f"{hit.document.name}, {passage.place(passage.span)}"
-        out.print(f"[bold]{rank}.[/bold] {escape(place)}  [dim]{hit.score:.4f}[/dim]")
-        out.print("   " + _shortened(passage.text), markup=False, style="dim")
-    if not found.hits:
-        out.print(f"nothing found in {', '.join(map(repr, asked.collections))}")
+    print_hits(found)
 
 
 async def _local_search(settings: Settings, question: Question, limit: int) -> SearchReply:
@@ -226,29 +217,7 @@ def status(
     if as_json:
         print_json(now)
         return
-    where = f"{now.url} (pid {now.pid})" if now.url else "not running"
-    rows = {"service": where, "version": now.version, "data folder": now.data_dir}
-    rows |= {"model": now.model, "embedder": now.embedder}
-    for name, value in rows.items():
-        out.print(f"{name + ':':13} {value}", markup=False)
-    for name, size in now.collections.items():
-        _print_size(name, size)
-    for job in now.jobs:
-        _print_job(job)
-
-
-def _print_size(name: str, size: catalog.Size) -> None:
-    told = size.error or f"{size.documents:,} documents, {size.passages:,} passages"
-    out.print(f"collection:   {name}: {told}", markup=False)
-    if size.outdated:
-        told = f"{size.outdated:,} documents were read by an older parser; read them again with:"
-        out.print(f"              {told} openbook ingest PATH --collection {name}", markup=False)
-
-
-def _print_job(job: Pending) -> None:
-    files = f"{job.files_done:,}" + (f" of {job.files:,}" if job.files is not None else "")
-    left = f", about {duration(job.left_s)} left" if job.left_s is not None else ""
-    out.print(f"job:          {job.id} {job.state}, {files} files into {job.collection}{left}", markup=False)
+    print_status(now)
 
 
 async def _local_status(settings: Settings) -> Status:
@@ -312,57 +281,3 @@ def doctor(as_json: JsonOption = False) -> None:
         print_json([asdict(finding) for finding in findings])
     if any(finding.verdict == "fail" for finding in findings):
         raise typer.Exit(1)
-
-
-def _print_citations(answer: Answer) -> None:
-    if not answer.answerable:
-        out.print(f"\n{answer.reason}", markup=False, style="yellow")
-        return
-    if answer.citations:
-        out.print()
-    for citation in answer.citations:
-        _print_citation(citation)
-    for span in answer.unsupported:
-        out.print("no support found for: " + answer.text[span.start : span.end], markup=False, style="yellow")
-
-
-def _print_citation(citation: Citation) -> None:
-    by = "" if citation.origin == "mark" else ", found by support"
-    offsets = f"characters {citation.span.start}-{citation.span.end}"
-    place = f"{short_name(citation.source)}, {citation.place}, {offsets}"
-    out.print(f"[{citation.number}] {place} ({citation.grade}{by})", markup=False, style="bold")
-    out.print("    " + _shortened(citation.quote), markup=False, style="dim")
-
-
-def _print_receipt(receipt: Receipt) -> None:
-    usage = receipt.usage
-    cached = "unknown" if usage is None or usage.cached is None else f"{usage.cached:,}"
-    table = Table.grid(padding=(0, 2))
-    table.add_row(
-        "searched", f"{receipt.passages:,} passages of {receipt.documents:,} documents, {receipt.hits} found"
-    )
-    names = ", ".join(f"[{read.number}] {short_name(read.source)} {read.place}" for read in receipt.read)
-    amount = f"{receipt.context_tokens:,} of {receipt.budget_tokens:,} tokens"
-    table.add_row("read", escape(f"{amount}: {names}" if names else amount))
-    if receipt.dropped:
-        tokens = sum(drop.tokens for drop in receipt.dropped)
-        passages = sum(len(drop.ordinals) for drop in receipt.dropped)
-        told = f"{passages} passages, {tokens:,} tokens, {receipt.dropped[0].reason}"
-        table.add_row("not read", escape(told))
-    if usage:
-        table.add_row(
-            "model",
-            escape(f"{receipt.model}: {usage.prompt:,} in, {cached} cached, {usage.completion:,} out"),
-        )
-    table.add_row(
-        "seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in receipt.seconds.items())
-    )
-    for warning in receipt.warnings:
-        table.add_row("note", escape(warning))
-    out.print()
-    out.table(table, style="dim")
-
-
-def _shortened(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= QUOTE_CHARACTERS else flat[: QUOTE_CHARACTERS - 1] + "…"

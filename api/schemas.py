@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from rag.text import is_unicode
 from rag.types import Filter, Policy
 
 
 def _unicode(text: str) -> str:
     """JSON may hold half a surrogate pair, which is no character: neither index nor model take it."""
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if not is_unicode(text):
         raise ValueError("half a surrogate pair is not a character")
     return text
 

@@ -48,11 +48,12 @@ def is_outdated(document: Document, max_characters: int) -> bool:
 
 
 def _modified_at(source: Source) -> str:
+    """Empty where the file is gone or its time is beyond the calendar."""
     try:
-        changed = source.path.stat().st_mtime
-    except OSError:
+        changed = datetime.fromtimestamp(source.path.stat().st_mtime, UTC)
+    except (OSError, OverflowError, ValueError):
         return ""
-    return datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
+    return changed.isoformat(timespec="seconds")
 
 
 class Documents:
@@ -111,7 +112,8 @@ class Documents:
             empty_pages=parsed.empty_pages,
             tokenizer=self._tokens.name,
             ingested_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            modified_at=_modified_at(source),
+            # What an archive holds was written to disk just now.
+            modified_at=_modified_at(work.place.outermost.source if work.place else source),
             language=language_of(parsed.text),
             fields=parsed.fields,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 
@@ -31,7 +31,7 @@ class Parsed:
     pages: int | None = None
     ocr_pages: int = 0
     empty_pages: int = 0
-    fields: Mapping[str, str | list[str]] = field(default_factory=dict)
+    fields: dict[str, str | list[str]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         starts = [region.start for region in self.regions]

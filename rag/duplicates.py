@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rag.text import words
@@ -14,33 +15,32 @@ LEAST = 12  # words; shorter passages (headings, table rows) are alike by chance
 
 def without_duplicates(hits: Sequence[Hit]) -> tuple[list[Hit], list[tuple[Hit, Hit]]]:
     """The hits that say something new, in their order; and those that do not, each with the better one that said it.
-    A passage is no duplicate of its neighbours in the same document, which repeat headers of tables."""
+    A number that the better one lacks is new. A passage is no duplicate of its neighbours in the same document, which
+    repeat headers of tables."""
     kept: list[Hit] = []
-    shingles: list[frozenset[int]] = []
     dropped: list[tuple[Hit, Hit]] = []
+    numbers: list[set[str]] = []
+    holders: dict[int, list[int]] = {}  # by shingle, which of the kept ones hold it
     for hit in hits:
-        ours = _shingles(hit.passage.text)
-        same = next(
-            (better for better, theirs in zip(kept, shingles, strict=True) if _alike(ours, theirs)), None
-        )
-        if same is not None and not _are_neighbours(hit, same):
+        found = words(hit.passage.text)
+        ours, figures = _shingles(found), {word for word in found if any(map(str.isdigit, word))}
+        shared = Counter(at for shingle in ours for at in holders.get(shingle, ()))
+        alike = (at for at in sorted(shared) if shared[at] >= ALIKE * len(ours) and figures <= numbers[at])
+        same = next((kept[at] for at in alike if not _are_neighbours(hit, kept[at])), None)
+        if same is not None:
             dropped.append((hit, same))
             continue
+        for shingle in ours:
+            holders.setdefault(shingle, []).append(len(kept))
         kept.append(hit)
-        shingles.append(ours)
+        numbers.append(figures)
     return kept, dropped
 
 
-def _shingles(text: str) -> frozenset[int]:
-    found = words(text)
+def _shingles(found: Sequence[str]) -> frozenset[int]:
     if len(found) < LEAST:
         return frozenset()
     return frozenset(hash(tuple(found[at : at + SHINGLE])) for at in range(len(found) - SHINGLE + 1))
-
-
-def _alike(ours: frozenset[int], theirs: frozenset[int]) -> bool:
-    """All but a tenth of the passage stands in the other one."""
-    return bool(ours and theirs) and len(ours & theirs) >= ALIKE * len(ours)
 
 
 def _are_neighbours(one: Hit, other: Hit) -> bool:

@@ -7,17 +7,26 @@ from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
 from rag.errors import BadRequest
+from rag.text import is_unicode
 from rag.types import Document, Filter
 
 
 def check(among: Filter) -> None:
-    """Raises BadRequest for what is no day."""
+    """Raises BadRequest for what is no text or no day."""
+    texts = (*among.paths, *among.types, *among.headings, *among.fields, *among.fields.values())
+    if not all(map(is_unicode, texts)):
+        raise BadRequest("The filter holds half a character (a lone surrogate).", "Send valid UTF-8.")
     for day in (among.since, among.until):
-        try:
-            if day:
-                date.fromisoformat(day)
-        except ValueError as error:
-            raise BadRequest(f"{day!r} is not a day.", "Write it as 2026-01-31.") from error
+        if day and not _is_day(day):
+            raise BadRequest(f"{day!r} is not a day.", "Write it as 2026-01-31.")
+
+
+def _is_day(text: str) -> bool:
+    """In the one form that sorts as days do: Python reads others too, such as 20260131."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def admits(among: Filter, document: Document) -> bool:
@@ -35,12 +44,18 @@ def admits(among: Filter, document: Document) -> bool:
 
 def names(among: Filter, heading: str) -> bool:
     """Whether one of the heading globs matches."""
-    return any(fnmatchcase(heading.casefold(), glob.casefold()) for glob in among.headings)
+    return any(_matches(glob, heading) for glob in among.headings)
 
 
 def _path_matches(glob: str, path: str) -> bool:
-    glob, path = glob.casefold(), path.casefold()
-    return fnmatchcase(path, glob) or fnmatchcase(path, f"*/{glob}")
+    if _matches(glob, path) or _matches(f"*/{glob}", path):
+        return True
+    return path.casefold().endswith(f"/{glob}".casefold())  # a name with brackets in it
+
+
+def _matches(glob: str, text: str) -> bool:
+    glob, text = glob.casefold(), text.casefold()
+    return text == glob or fnmatchcase(text, glob)
 
 
 def _is_of(kind: str, path: str, media_type: str) -> bool:
@@ -50,6 +65,6 @@ def _is_of(kind: str, path: str, media_type: str) -> bool:
 
 
 def _holds(document: Document, name: str, value: str) -> bool:
-    held = document.fields.get(name, "")
-    values = [held] if isinstance(held, str) else held
-    return any(each.casefold() == value.casefold() for each in values)
+    held = [values for field, values in document.fields.items() if field.casefold() == name.casefold()]
+    values = [each for those in held for each in ([those] if isinstance(those, str) else those)]
+    return value.casefold() in (each.casefold() for each in values)

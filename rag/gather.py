@@ -9,6 +9,7 @@ from rag import prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
 from rag.pack import pack, pack_whole
 from rag.ports import Reader, TokenCounter
+from rag.text import is_unicode
 from rag.types import Context, Document, Hit, Passage, Question
 
 # Documents of a corpus that is small enough to be read whole are few; a longer catalog is not even summed up.
@@ -38,7 +39,7 @@ class Limits:
             raise BadRequest("The question is empty.", "Ask something.")
         if len(text) > self.question_characters:
             raise QuestionTooLong.of(len(text), self.question_characters)
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if not is_unicode(text):
             raise BadRequest("The question holds half a character (a lone surrogate).", "Send valid UTF-8.")
 
     def reserve(self, question: Question, window: int) -> int:

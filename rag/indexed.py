@@ -27,7 +27,7 @@ def name(document: Document) -> str:
     """The file's name as words, and the title where it says more: ``ACME 2022 10K: Annual report``."""
     file, title = PurePosixPath(document.name), document.title
     words = file.stem.replace("_", " ")
-    if title.casefold() in (file.name.casefold(), words.casefold()):
+    if title.casefold() in ("", file.name.casefold(), words.casefold()):
         return words
     return title if words.casefold() in title.casefold() else f"{words}: {title}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -17,6 +18,8 @@ NAMES = {
 }  # fmt: skip
 DEFAULT = "en"
 _WITHOUT_SPACES = ("ja", "zh")  # their words are found by dictionary
+# What the identifier tells apart, and its writing hardly does.
+_WRITTEN_AS = {"wuu": "zh", "yue": "zh", "nn": "no"}
 _SAMPLE = 4000  # characters that are looked at
 _SHORT = 200  # characters; less is no proof
 _SURE = 0.95
@@ -27,8 +30,11 @@ def language_of(text: str) -> str:
     sample = text[:_SAMPLE]
     if len(sample) < _SHORT:
         return ""
-    language, probability = _identifier().classify(sample)
-    return str(language) if probability >= _SURE else ""
+    probabilities: Counter[str] = Counter()
+    for variety, probability in _identifier().rank(sample):
+        probabilities[_WRITTEN_AS.get(variety, variety)] += probability
+    ((language, likely),) = probabilities.most_common(1)
+    return language if likely >= _SURE else ""
 
 
 def weights(language: str) -> Bm25:

@@ -7,12 +7,15 @@ by its file's name. Both are compared as their words, so that a look-up needs no
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from rag.text import cased_words
 from rag.types import Document
 
 LONGEST = 8  # words of a title
+SHARED = 3  # a name that more documents bear (README, index) tells none of them
 _ASIDE = re.compile(r"\s*\([^()]*\)")  # "Mercury (planet)" is named as Mercury
 
 
@@ -35,6 +38,13 @@ def mentions(text: str) -> list[str]:
             if _tells(words[first:last]):
                 found[_key(words[first:last])] = None
     return list(found)
+
+
+def meant(documents: Sequence[Document], said: Collection[str]) -> list[Document]:
+    """Those that are called by one of the names, and are among few that are."""
+    bearers = Counter(name for document in documents for name in names(document))
+    known = {name for name in said if bearers[name] <= SHARED}
+    return [document for document in documents if not known.isdisjoint(names(document))]
 
 
 def _tells(words: list[str]) -> bool:

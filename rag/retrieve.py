@@ -29,10 +29,11 @@ class Search:
 def retrieve(index: Reader, search: Search, reranker: Reranker | None = None) -> list[Hit]:
     """Best first."""
     hits = fuse.fuse(index.candidates(search.question, search.vector, search.limit, search.among))
-    named = index.named(links.mentions(search.question))
+    said = links.mentions(search.question)
+    named = links.meant(index.named(said), said)
     hits = _forward(index, search, hits, {d.id: (d, "") for d in named}, NAMED_BY_QUESTION)
     hits = _forward(index, search, hits, _named_by(index, hits[:READ]), NAMED_BY_HIT)
-    if reranker:
+    if reranker and hits:
         hits = _reranked(reranker, search.question, hits)
     return hits[: search.limit]
 
@@ -41,9 +42,10 @@ def _named_by(index: Reader, hits: Sequence[Hit]) -> dict[str, tuple[Document, s
     """By id, the documents that these passages name and the title of the one that does."""
     said = {hit.passage.id: set(links.mentions(hit.passage.text)) for hit in hits}
     found: dict[str, tuple[Document, str]] = {}
-    for document in index.named(sorted(set().union(*said.values()))):
-        names = set(links.names(document))
-        by = (hit for hit in hits if hit.document.id != document.id and names & said[hit.passage.id])
+    names = set().union(*said.values())
+    for document in links.meant(index.named(sorted(names)), names):
+        called = set(links.names(document))
+        by = (hit for hit in hits if hit.document.id != document.id and called & said[hit.passage.id])
         if (first := next(by, None)) is not None:
             found[document.id] = document, first.document.title
     return found
@@ -73,7 +75,9 @@ def _forward(
 
 
 def _reranked(reranker: Reranker, question: str, hits: Sequence[Hit]) -> list[Hit]:
-    """The best in the order of the cross-encoder, then the others as they were."""
+    """The best in the order of the cross-encoder, then the others as they were. Each takes the fused score of the place
+    that it now stands at: what a cross-encoder's own is a measure of differs from one to the next."""
     first, rest = hits[:RERANKED], hits[RERANKED:]
     scores = reranker.score(question, [hit.passage.text for hit in first])
-    return [*fuse.ranked(replace(h, score=s) for h, s in zip(first, scores, strict=True)), *rest]
+    best = sorted(zip(scores, first, strict=True), key=lambda pair: -pair[0])
+    return [*(replace(hit, score=at.score) for (_, hit), at in zip(best, first, strict=True)), *rest]

@@ -1,11 +1,11 @@
-"""Small pure functions over text that several stages share: the header, sentences, words."""
+"""Small pure functions over text that several stages share: labels, sentences, words."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from rag.types import Document, Passage, Span
+from rag.types import Document, Span
 
 # A sentence ends at . ! ? (and closing quotes, brackets or emphasis) before white space and something that can
 # begin one. A line break ends it too, since tables, lists and code are read line by line, but not where prose was
@@ -45,15 +45,9 @@ def label(document: Document) -> str:
     return document.name if document.title in document.name else f"{document.name}: {document.title}"
 
 
-def header(document: Document, passage: Passage) -> str:
-    """What the index sees before a passage: file, title, sheet and heading path. The model does not read it so."""
-    sheet = (passage.sheet,) if passage.sheet else ()
-    return " > ".join((label(document), *sheet, *passage.section))
-
-
-def indexed_text(document: Document, passage: Passage) -> str:
-    """The text that is embedded and weighted for BM25. A file's name in front raises page recall; docs/log.md."""
-    return f"{header(document, passage)}\n{passage.text}"
+def is_unicode(text: str) -> bool:
+    """False for half a surrogate pair, which JSON may hold and UTF-8 cannot."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def sentences(text: str) -> list[Span]:

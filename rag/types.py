@@ -7,7 +7,6 @@ Tokens are those of the served model's tokenizer. Times are in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -79,7 +78,7 @@ class Document:
     ingested_at: str = ""
     modified_at: str = ""
     language: str = ""
-    fields: Mapping[str, str | list[str]] = field(default_factory=dict, hash=False)
+    fields: dict[str, str | list[str]] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -129,10 +128,10 @@ class Passage:
 class Filter:
     """Which documents, and which passages of them, a question is about; each condition that is given must hold.
 
-    ``paths`` and ``headings`` are globs in which ``*`` also matches ``/``, compared without case: one of them must
-    match the document's path (or its end, from a ``/`` on), or a heading on the passage's path. ``types`` are
-    endings (``pdf``) or media types (``text/html``, ``image/*``). ``since`` and ``until`` are days, ISO 8601, of the
-    file's last change. ``fields`` are those of the front matter, one value or of a list one.
+    ``paths`` and ``headings`` are globs in which ``*`` also matches ``/``: one of them must match the document's path
+    (or its end, from a ``/`` on), or a heading on the passage's path. ``types`` are endings (``pdf``) or media types
+    (``image/*``). ``since`` and ``until`` are days of the file's last change, ``2026-01-31``. ``fields`` are those of
+    the front matter: its value, or one of its list. Nothing depends on upper or lower case.
     """
 
     paths: tuple[str, ...] = ()
@@ -140,7 +139,7 @@ class Filter:
     since: str = ""
     until: str = ""
     headings: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fields: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __bool__(self) -> bool:
         return bool(self.of_documents or self.headings)
@@ -153,8 +152,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage that the index found, with both its scores: the cosine of the vectors, and BM25 (0 where it holds
-    no word of the question)."""
+    """A passage that the index found: cosine of the vectors, and BM25 (0 where it holds no word of the question)."""
 
     document: Document
     passage: Passage
@@ -164,8 +162,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found for a question; ``score`` is the fused score, comparable within one search only. ``via`` is
-    the title by which a better hit named its document, where that is why it stands here."""
+    """A passage found for a question; ``score`` is comparable within one search only. ``via`` is the title of the
+    document that names this one, where that raised the hit."""
 
     document: Document
     passage: Passage

@@ -24,7 +24,7 @@ from rag.gather import TEMPLATE_TOKENS
 from rag.models.tokens import Estimate
 from rag.ports import Delta, Index, Message, TokenCounter
 from rag.store.edge import EdgeStore
-from rag.types import Answer, Candidate, Document, Passage, Question, Receipt
+from rag.types import Answer, Candidate, Document, Filter, Passage, Policy, Question, Receipt
 
 EMBEDDER = FakeEmbedder()
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal", "harbour boat", "rain sensor"]
@@ -260,6 +260,113 @@ async def test_the_model_finds_nothing(store: EdgeStore, reply: str) -> None:
     assert (answer.answerable, answer.reason) == (False, "The model found no answer in what it read.")
     assert (answer.citations, answer.unsupported) == ((), ())
     assert answer.receipt.read
+
+
+async def test_what_was_searched_in_vain_and_what_came_nearest(store: EdgeStore) -> None:
+    answer = await rag(store, prompt.NOT_FOUND, limits=Limits(context_tokens=60))[0].answer(ASKED_LARGE)
+    searched = answer.searched
+    assert searched
+    assert (searched.collections, searched.documents, searched.passages) == (("large",), 6, 120)
+    assert (searched.found, searched.tokens_read) == (answer.receipt.hits, answer.receipt.context_tokens)
+    assert 0 < searched.tokens_read <= 60
+    hits = (await rag(store)[0].search(ASKED_LARGE, 48))[:3]
+    for miss, hit in zip(searched.nearest, hits, strict=True):
+        assert (miss.document_id, miss.source) == (hit.document.id, hit.document.source)
+        assert str(miss.place) == f"line {hit.passage.line}"
+        assert miss.quote == hit.passage.text.strip()
+        assert miss.score == hit.score
+    read = {read.document_id for read in answer.receipt.read}
+    assert searched.nearest[0].read
+    assert not all(miss.read for miss in searched.nearest)
+    assert {miss.document_id for miss in searched.nearest if miss.read} <= read
+
+
+async def test_an_answer_that_was_found_does_not_tell_what_was_searched(store: EdgeStore) -> None:
+    assert (await rag(store)[0].answer(ASKED)).searched is None
+
+
+async def test_a_budget_that_is_too_small_still_tells_the_nearest(store: EdgeStore) -> None:
+    searched = (await rag(store)[0].answer(replace(ASKED_LARGE, max_context_tokens=5))).searched
+    assert searched
+    assert (searched.tokens_read, [miss.read for miss in searched.nearest]) == (0, [False] * 3)
+    assert searched.found > 3
+
+
+async def test_nothing_to_find_has_no_nearest(store: EdgeStore) -> None:
+    searched = (await rag(store)[0].answer(replace(ASKED, collection="empty"))).searched
+    assert searched
+    assert (searched.documents, searched.passages, searched.found, searched.nearest) == (0, 0, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("among", "documents"),
+    [
+        (Filter(paths=("nowhere/*",)), 0),
+        (Filter(types=("pdf",)), 0),
+        (Filter(fields={"author": "Ada"}), 0),
+        (Filter(since="2026-01-01"), 0),
+        (Filter(headings=("nowhere",)), 2),
+    ],
+)
+async def test_a_filter_that_admits_nothing_is_told(store: EdgeStore, among: Filter, documents: int) -> None:
+    engine, model = rag(store)
+    answer = await engine.answer(replace(ASKED, among=among))
+    assert answer.reason == "Nothing in collection 'small' that the filter admits matches the question."
+    assert answer.searched
+    assert answer.searched.among == among
+    assert (answer.searched.documents, answer.searched.passages) == (documents, 0)
+    assert (answer.receipt.documents, answer.receipt.hits, model.sent) == (documents, 0, [])
+    assert await engine.search(replace(ASKED, among=among), 5) == []
+
+
+async def test_a_filter_keeps_the_rest_out_of_a_corpus_that_would_be_read_whole(store: EdgeStore) -> None:
+    engine, model = rag(store)
+    receipt = (await engine.answer(replace(ASKED, among=Filter(paths=("manual.txt",))))).receipt
+    assert [read.source for read in receipt.read] == ["file:///d/manual.txt"]
+    assert (receipt.documents, receipt.passages) == (1, 2)
+    assert "noon" not in model.sent[0][1].content
+
+
+@pytest.mark.parametrize("since", ["tomorrow", "20260101"])
+async def test_a_day_that_is_none_is_refused_before_anything_is_asked(store: EdgeStore, since: str) -> None:
+    engine, model = rag(store)
+    asked = replace(ASKED, among=Filter(since=since))
+    for work in (engine.answer(asked), engine.read(asked), engine.search(asked, 5)):
+        with pytest.raises(BadRequest, match="is not a day"):
+            await work
+    assert model.sent == []
+
+
+async def test_several_collections_are_asked_at_once(store: EdgeStore) -> None:
+    engine, _ = rag(store)
+    answer = await engine.answer(replace(ASKED, collection=("small", "large")))
+    assert answer.receipt.collection == "small, large"
+    assert (answer.receipt.documents, answer.receipt.passages) == (8, 123)
+    assert {"file:///d/manual.txt", "file:///d/1.txt"} <= {read.source for read in answer.receipt.read}
+    with pytest.raises(CollectionNotFound, match="no collection 'absent'"):
+        await engine.answer(replace(ASKED, collection=("small", "absent")))
+    with pytest.raises(BadRequest, match="No collection is named"):
+        await engine.answer(replace(ASKED, collection=()))
+    nothing = await engine.answer(replace(ASKED, collection=("small", "empty"), among=Filter(types=("pdf",))))
+    assert nothing.reason
+    assert "'small', 'empty'" in nothing.reason
+
+
+async def test_what_would_be_read_is_what_is_read(store: EdgeStore) -> None:
+    engine, _ = rag(store, limits=Limits(context_tokens=300))
+    context = await engine.read(ASKED_LARGE)
+    answer = await engine.answer(ASKED_LARGE)
+    assert context.tokens == answer.receipt.context_tokens
+    assert [block.span for block in context.blocks] == [read.span for read in answer.receipt.read]
+
+
+@pytest.mark.parametrize("policy", ["passages", "sections", "documents", "auto"])
+async def test_each_policy_reads_within_the_budget(store: EdgeStore, policy: Policy) -> None:
+    engine, _ = rag(store, limits=Limits(search=3, context_tokens=700))
+    receipt = (await engine.answer(replace(ASKED_LARGE, policy=policy))).receipt
+    adds_up(receipt)
+    lines = [read.place.line_end - read.place.line_start + 1 for read in receipt.read]
+    assert (20 in lines) == (policy != "passages"), "there is room to read a document whole"
 
 
 async def test_what_is_not_supported_is_said(store: EdgeStore) -> None:

@@ -177,6 +177,57 @@ async def test_nothing_found_is_an_answer_that_says_so(engine: Engine, client: h
     assert "Nothing in collection 'empty'" in body["reason"]
     stream = await events(client, "/v1/answer", asked | {"stream": True})
     assert [event.event for event in stream] == ["reading", "answer"]
+    assert body["searched"]["collections"] == ["empty"]
+    assert (body["searched"]["found"], body["searched"]["nearest"]) == (0, [])
+
+
+async def test_a_filter_says_what_is_read_and_what_was_searched(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
+    asked = {
+        "question": "battery?",
+        "filter": {"paths": ["*.md"], "since": "2020-01-01"},
+        "policy": "sections",
+    }
+    assert (await client.post("/v1/answer", json=asked)).json()["answerable"]
+    sent = len(generator.sent)
+    only = {"types": ["pdf"], "fields": {"author": "Ada"}}
+    body = (await client.post("/v1/answer", json={"question": "battery?", "filter": only})).json()
+    assert body["answerable"] is False
+    assert body["searched"]["among"] == {
+        "paths": [], "types": ["pdf"], "since": "", "until": "", "headings": [], "fields": {"author": "Ada"}
+    }  # fmt: skip
+    assert (body["searched"]["documents"], len(generator.sent)) == (0, sent)
+    found = await client.post("/v1/search", json={"query": "battery", "filter": {"headings": ["gau*"]}})
+    assert found.json()["hits"]
+    found = await client.post("/v1/search", json={"query": "battery", "filter": {"headings": ["none"]}})
+    assert found.json()["hits"] == []
+
+
+async def test_a_filter_that_is_none_is_refused(client: httpx.AsyncClient) -> None:
+    for path, asked in (("/v1/answer", {"question": "x"}), ("/v1/search", {"query": "x"})):
+        refused = await client.post(path, json=asked | {"filter": {"since": "yesterday"}})
+        assert "'yesterday' is not a day" in problem(refused, 400, "BadRequest")["detail"]
+        refused = await client.post(path, json=asked | {"filter": {"path": "*.md"}})
+        problem(refused, 422, "BadRequest")
+        problem(await client.post(path, json=asked | {"collection": []}), 400, "BadRequest")
+        half = json.dumps(asked | {"filter": {"fields": {"a": "\ud800"}}})
+        refused = await client.post(path, content=half, headers={"content-type": "application/json"})
+        problem(refused, 400, "BadRequest")
+    problem(await client.post("/v1/answer", json={"question": "x", "policy": "all"}), 422, "BadRequest")
+
+
+async def test_several_collections_are_one_request(
+    engine: Engine, client: httpx.AsyncClient, gauge: Path
+) -> None:
+    ingested(engine, gauge, collection="second")
+    try:
+        asked = {"query": "battery", "collection": ["default", "second"]}
+        found = (await client.post("/v1/search", json=asked)).json()
+        assert found["collection"] == ["default", "second"]
+        assert {hit["document"]["collection"] for hit in found["hits"]} == {"default", "second"}
+    finally:
+        engine.rag.store.drop("second")
 
 
 # --- errors ------------------------------------------------------------------------------------------------

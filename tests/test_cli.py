@@ -146,6 +146,63 @@ def test_ask_says_what_it_did_not_find(run: Callable[..., Ran], generator: FakeG
     ran = run("ask", "What is the meaning?")
     assert ran.code == 0
     assert "The model found no answer in what it read." in ran.out
+    assert re.search(r"^collections +default$", ran.out, re.MULTILINE)
+    assert re.search(r"^nearest +\S*/\[red\]gauge\[1\]\.md, lines? \d+\S* \(read\): ", ran.out, re.MULTILINE)
+    assert "[red]gauge[/red] lasts 400 days :warning: [/]." in ran.out
+    assert "only " not in ran.out
+
+
+def test_ask_says_which_filter_admitted_nothing(run: Callable[..., Ran], generator: FakeGenerator) -> None:
+    options = [
+        "--path",
+        "*.pdf",
+        "--path",
+        "[x]/*",
+        "--type",
+        "pdf",
+        "--since",
+        "2026-01-01",
+        "--until",
+        "2026-12-31",
+    ]
+    ran = run("ask", "battery?", *options, "--heading", "risk*", "--field", "author=Ada")
+    assert ran.code == 0
+    assert "Nothing in collection 'default' that the filter admits matches the question." in ran.out
+    only = "path *.pdf or [x]/*; type pdf; heading risk*; since 2026-01-01; until 2026-12-31; author=Ada"
+    assert re.search(rf"^only +{re.escape(only)}$", ran.out, re.MULTILINE)
+    assert "nearest" not in ran.out
+    assert generator.sent == []
+
+
+def test_filters_that_are_none_are_refused_with_the_way_to_write_them(run: Callable[..., Ran]) -> None:
+    for command in ("ask", "search"):
+        ran = run(command, "battery?", "--since", "yesterday")
+        assert (ran.code, ran.out) == (2, "")
+        assert "'yesterday' is not a day." in ran.err
+        for field in ("author", "=Ada"):
+            ran = run(command, "battery?", "--field", field)
+            assert (ran.code, ran.out) == (2, "")
+            assert "--field author=Ada" in ran.err
+    assert run("ask", "battery?", "--policy", "all").code == 2
+
+
+def test_ask_packs_as_it_is_told(run: Callable[..., Ran]) -> None:
+    for policy in ("passages", "sections", "documents", "auto"):
+        assert run("ask", "How long does the battery last?", "--policy", policy).code == 0
+
+
+def test_several_collections_are_asked(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.md").write_text(f"# Gauge {name}\n\nThe battery of {name} lasts 400 days.\n")
+        assert run("ingest", str(tmp_path / f"{name}.md"), "--collection", name).code == 0
+    both = ["--collection", "one", "--collection", "two"]
+    asked = run("ask", "battery?", *both, "--json").json
+    assert asked["receipt"]["collection"] == "one, two"
+    assert len(asked["receipt"]["read"]) == 2
+    found = run("search", "battery", *both, "--json").json
+    assert found["collection"] == ["one", "two"]
+    assert {hit["document"]["collection"] for hit in found["hits"]} == {"one", "two"}
+    assert "nothing found in 'one', 'two'" in run("search", "battery", *both, "--type", "pdf").out
 
 
 def test_ask_without_a_collection_says_how_to_make_one(run: Callable[..., Ran], empty: Path) -> None:
@@ -198,8 +255,21 @@ def test_search(
     found = run("search", "battery", "--json").json
     assert found["collection"] == "default"
     assert found["hits"][0]["passage"]["text"] in TEXT
+    assert "nothing found in 'default'" in run("search", "battery", "--path", "*.pdf").out
+    assert "gauge" in run("search", "battery", "--path", "[red]gauge[1].md").out
     assert run("search", "battery", "--limit", "0").code == 2
     assert run("search", "battery", "--json", "--collection", "../x").code == 2
+
+
+def test_search_says_by_which_document_a_hit_was_named(
+    run: Callable[..., Ran], empty: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pump.md").write_text("# The pump\n\nIt was built by Lindqvist Works.\n")
+    (tmp_path / "works.md").write_text("# Lindqvist Works\n\nFounded in Malmö by two sisters.\n")
+    assert run("ingest", str(tmp_path)).code == 0
+    ran = run("search", "Who founded the builder of the pump?")
+    assert re.search(r"works\.md, lines? \S+ \(named by The pump\)  \d", ran.out)
+    assert ran.out.count("named by") < len(run("search", "Who founded the builder?", "--json").json["hits"])
 
 
 def test_documents(run: Callable[..., Ran]) -> None:

@@ -131,6 +131,41 @@ def test_added_then_unchanged_then_replaced(house: House, monkeypatch: pytest.Mo
     assert house.store.open(house.collection).size() == (2, 2)
 
 
+def test_a_document_tells_its_day_its_language_and_its_front_matter(house: House) -> None:
+    german = "Der Pegel misst den Wasserstand im Hafen, und seine Batterie hält vierhundert Tage lang. " * 4
+    path = house.write("a.md", f"---\nauthor: Ada\ntags: [sea]\n---\n{german}\n")
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    house.run()
+    (document,) = house.documents()
+    assert document.modified_at == "2020-09-13T12:26:40+00:00"
+    assert document.language == "de"
+    assert document.fields == {"author": "Ada", "tags": ["sea"]}
+
+
+@pytest.mark.parametrize("seconds", [1 << 60, -(1 << 40)])
+def test_a_time_beyond_the_calendar_is_none(
+    house: House, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    path = house.write("a.txt", "Words.\n")
+    stat = Path.stat
+
+    def dated(self: Path, **options: Any) -> os.stat_result:
+        found = stat(self, **options)
+        return os.stat_result((*found[:8], seconds, found[9])) if self == path else found
+
+    monkeypatch.setattr(Path, "stat", dated)
+    assert statuses(house.run()) == {"files/a.txt": "added"}
+    assert [document.modified_at for document in house.documents()] == [""]
+
+
+def test_what_an_archive_holds_is_as_old_as_the_archive(house: House) -> None:
+    inner = zipped({"deep.txt": b"Deep words.\n"})
+    path = house.write("a.zip", zipped({"b.txt": b"Words.\n", "c.zip": inner}))
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    house.run()
+    assert [document.modified_at[:10] for document in house.documents()] == ["2020-09-13"] * 2
+
+
 def test_ids_depend_on_source_and_collection_alone(house: House, tmp_path: Path) -> None:
     path = house.write("a.md", "# A\n\nText.\n")
     house.run(path)

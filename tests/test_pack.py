@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import get_args
 from uuid import UUID
 
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from fakes import document, passages
 from rag.pack import pack, pack_whole
-from rag.types import Context, Document, Hit, Passage
+from rag.types import Context, Document, Hit, Passage, Policy
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Corpus:
     header: dict[str, int]
     hits: tuple[Hit, ...]
 
-    def pack(self, budget: int, hits: Sequence[Hit] | None = None) -> Context:
-        return pack(self.hits if hits is None else hits, self.texts, budget, self.header)
+    def pack(self, budget: int, hits: Sequence[Hit] | None = None, policy: Policy = "auto") -> Context:
+        return pack(self.hits if hits is None else hits, self.texts, budget, self.header, policy)
 
 
 def corpus(sizes: Sequence[Sequence[int]], hits: Sequence[tuple[int, int]], header: int = 3) -> Corpus:
@@ -59,9 +60,12 @@ def where(hit: Hit) -> tuple[str, int]:
     return hit.document.id, hit.passage.ordinal
 
 
-@given(corpora(), st.integers(0, 400))
-def test_what_holds_of_every_context(made: Corpus, budget: int) -> None:
-    context = made.pack(budget)
+POLICIES = st.sampled_from(get_args(Policy))
+
+
+@given(corpora(), st.integers(0, 400), POLICIES)
+def test_what_holds_of_every_context(made: Corpus, budget: int, policy: Policy) -> None:
+    context = made.pack(budget, policy=policy)
     blocks = context.blocks
     assert context.budget == budget
     assert context.tokens == sum(made.header[block.document.id] + block.tokens for block in blocks)
@@ -116,14 +120,14 @@ def test_the_order_of_blocks_does_not_depend_on_that_of_hits(
     assert made.pack(10_000).blocks == made.pack(10_000, shuffled).blocks
 
 
-@given(corpora(), st.integers(0, 200))
-def test_the_best_hit_is_read_whenever_it_fits(made: Corpus, budget: int) -> None:
+@given(corpora(), st.integers(0, 200), POLICIES)
+def test_the_best_hit_is_read_whenever_it_fits(made: Corpus, budget: int, policy: Policy) -> None:
     """So more budget never reads less of it."""
     if not made.hits:
         return
     best = made.hits[0]
     fits = best.passage.tokens + made.header[best.document.id] <= budget
-    assert (where(best) in read(made.pack(budget))) == fits
+    assert (where(best) in read(made.pack(budget, policy=policy))) == fits
 
 
 def test_a_best_hit_above_the_share_of_hits_goes_before_smaller_ones() -> None:
@@ -169,6 +173,66 @@ def test_hits_take_their_share_then_come_neighbours_then_further_hits() -> None:
     assert read(context) == [(ids[0], 0), (ids[0], 1), (ids[0], 2), (ids[1], 1)]
     assert [drop.document_id for drop in context.drops] == [ids[2]]
     assert len(read(made.pack(70))) == 7
+
+
+def ordinals(context: Context) -> list[int]:
+    return [ordinal for _, ordinal in read(context)]
+
+
+def test_passages_are_hits_alone() -> None:
+    made = corpus([[10] * 9], [(0, 4), (0, 1)], header=0)
+    assert ordinals(made.pack(1000, policy="passages")) == [1, 4]
+
+
+def test_sections_are_read_around_each_hit_and_nothing_beyond_them() -> None:
+    made = corpus([[10] * 9], [(0, 4), (0, 8)], header=0)
+    (doc,) = made.documents
+    made.texts[doc.id][:] = [
+        replace(p, section=("One",) if 2 <= p.ordinal <= 5 else ("Other",)) for p in made.texts[doc.id]
+    ]
+    hits = [replace(hit, passage=made.texts[doc.id][hit.passage.ordinal]) for hit in made.hits]
+    assert ordinals(made.pack(20, hits, "sections")) == [4, 5], "what follows comes first"
+    assert ordinals(made.pack(30, hits, "sections")) == [3, 4, 5]
+    assert ordinals(made.pack(40, hits, "sections")) == [2, 3, 4, 5]
+    assert ordinals(made.pack(1000, hits, "sections")) == [2, 3, 4, 5, 6, 7, 8], "not over another section"
+
+
+def test_documents_are_read_whole_best_first() -> None:
+    made = corpus([[10] * 5, [10] * 5], [(1, 2), (0, 0)], header=0)
+    first, second = made.documents[1].id, made.documents[0].id
+    assert read(made.pack(50, policy="documents")) == [(first, at) for at in range(5)]
+    assert len(read(made.pack(100, policy="documents"))) == 10
+    partly = made.pack(70, policy="documents")
+    assert [at for id_, at in read(partly) if id_ == second] == [0, 1]
+    assert partly.drops == ()
+
+
+def test_auto_reads_another_page_before_more_of_the_same() -> None:
+    made = corpus([[10] * 3, [10] * 3], [], header=0)
+    pages = {doc.id: [replace(p, page=1) for p in made.texts[doc.id]] for doc in made.documents}
+    one, other = made.documents
+    scores = [(one, 0, 0.80), (one, 2, 0.78), (other, 0, 0.75)]
+    hits = [Hit(doc, pages[doc.id][at], score) for doc, at, score in scores]
+    chosen = pack(hits, pages, 20, made.header)
+    assert read(chosen) == [(one.id, 0), (other.id, 0)]
+    assert [(drop.ordinals, drop.tokens, drop.reason) for drop in chosen.drops] == [
+        ((2,), 10, "over the token budget")
+    ]
+    assert read(pack(hits, pages, 20, made.header, "passages")) == [(one.id, 0), (one.id, 2)]
+
+
+def test_what_another_document_says_too_is_dropped_with_its_place() -> None:
+    said = (
+        "The harbour office of the island asks that every boat over its length be announced ahead of time. "
+    )
+    one, other = document("file:///d/one.txt"), document("file:///d/other.txt")
+    texts = {doc.id: passages(doc, said) for doc in (one, other)}
+    hits = [Hit(doc, texts[doc.id][0], 0.5 - at / 10) for at, doc in enumerate((one, other))]
+    context = pack(hits, texts, 1000, {one.id: 0, other.id: 0})
+    assert read(context) == [(one.id, 0)]
+    (drop,) = context.drops
+    assert (drop.document_id, drop.ordinals, drop.tokens) == (other.id, (0,), hits[1].passage.tokens)
+    assert drop.reason == "says the same as d/one.txt, line 1"
 
 
 def test_nothing_fits() -> None:

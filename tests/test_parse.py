@@ -244,6 +244,44 @@ def test_a_rule_at_the_top_is_no_front_matter() -> None:
     assert parsed.title == "Title"
 
 
+def fields(front: str) -> dict[str, str | list[str]]:
+    return parse(f"---\n{front}\n---\nwords\n".encode(), "a.md", "text/markdown").fields
+
+
+def test_front_matter_is_kept_as_it_is_written() -> None:
+    assert fields(
+        "author: Ada\nversion: 1.10\ndraft: yes\ndate: 2026-02-30\n"
+        "tags: [sea, 2026]\nlist:\n- a\n- 'b: c'\nnone:\n1: one"
+    ) == {
+        "author": "Ada",
+        "version": "1.10",
+        "draft": "yes",
+        "date": "2026-02-30",
+        "tags": ["sea", "2026"],
+        "list": ["a", "b: c"],
+        "none": "",
+        "1": "one",
+    }
+    assert fields("deep: {a: b}\nmixed: [a, [b]]\nflat: c") == {"flat": "c"}
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "- a\n- b",
+        "words",
+        "a: [",
+        "a: b: c",
+        "[" * 5000,
+        "? [a]\n: b",
+        "!!python/object/apply:os.getcwd []",
+        "a: &a [*a]",
+    ],
+)
+def test_what_is_no_front_matter_is_read_all_the_same(front: str) -> None:
+    assert fields(front) == {}
+
+
 @given(
     st.lists(
         st.sampled_from(["# A\n", "## B\n", "#\n", "\n", "x\n", "```\n", "---\n", "title: t\n", "> #c\n"])

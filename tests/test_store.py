@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rag.ports import Index, Store, Write
 from rag.store.collection import Collection
 from rag.store.edge import EdgeStore
 from rag.store.points import Point, Where
-from rag.types import Document
+from rag.types import Document, Filter
 
 EMBEDDER = FakeEmbedder()
 SERVER = os.environ.get("OPENBOOK_QDRANT_URL")
@@ -118,6 +119,120 @@ def test_a_cut_between_equal_scores_is_always_the_same(index: Index) -> None:
     assert len(first) == 3
     assert all(found(index, " ".join(words), 3) == first for _ in range(20))
     assert found(index, " ".join(words), 12)[:3] == first
+
+
+def test_a_candidate_has_both_scores_and_nothing_that_one_of_them_found_is_lost(index: Index) -> None:
+    """To be absent from one list is no score of 0: each is scored by the other too."""
+    texts = [f"gauge number {at} of the harbour" for at in range(120)]
+    put(index, document("file:///many.txt"), *texts, "an E-4711 elsewhere")
+    question = "gauge E-4711"
+    vector = EMBEDDER.embed_query(question)
+    candidates = index.candidates(question, vector, 5)
+    assert "an E-4711 elsewhere" in [each.passage.text for each in candidates]
+    assert len(candidates) >= 50
+    for each in candidates:
+        assert each.cosine == pytest.approx(float(EMBEDDER.embed_query(each.passage.text) @ vector), abs=1e-5)
+        assert (each.bm25 > 0) == bool({"gauge", "E-4711"} & set(each.passage.text.split()))
+    keys = [(each.document.source, each.passage.ordinal) for each in candidates]
+    assert keys == sorted(set(keys))
+    again = {each.passage.id: each for each in index.candidates(question, vector, 200)}
+    for each in candidates:
+        assert again[each.passage.id].bm25 == pytest.approx(each.bm25)
+
+
+def test_words_of_other_languages_meet_by_their_own_stems(index: Index) -> None:
+    put(index, document("file:///de.txt", language="de"), "Die Leitungen werden gewechselt.")
+    put(index, document("file:///en.txt", language="en"), "The batteries are changed.")
+    put(index, document("file:///zh.txt", language="zh"), "电池可以使用四百天。")
+    for question, source in (("Leitung", "de"), ("battery", "en"), ("电池", "zh")):
+        found = index.candidates(question, EMBEDDER.embed_query(question), 10)
+        assert [each.document.name for each in found if each.bm25 > 0] == [f"{source}.txt"]
+
+
+def filed(index: Index) -> None:
+    for source, fields, headings in (
+        ("file:///d/a.md", {"author": "Ada", "tags": ["sea", "tide"]}, ("Gauge", "Battery life")),
+        ("file:///d/sub/b.pdf", {}, ("Gauge",)),
+        ("file:///e/c.md", {"author": "Bob"}, ()),
+    ):
+        doc = document(source, fields=fields)
+        tiles = [
+            replace(each, section=headings[:at]) for at, each in enumerate(passages(doc, *["gauge "] * 3))
+        ]
+        index.put(doc, tiles, EMBEDDER.embed([tile.text for tile in tiles]))
+
+
+@pytest.mark.parametrize(
+    ("among", "expected", "size"),
+    [
+        (Filter(), [f"{name} {at}" for name in ("a.md", "b.pdf", "c.md") for at in range(3)], (3, 9)),
+        (Filter(paths=("*.md",)), ["a.md 0", "a.md 1", "a.md 2", "c.md 0", "c.md 1", "c.md 2"], (2, 6)),
+        (Filter(paths=("d/*.pdf",)), ["b.pdf 0", "b.pdf 1", "b.pdf 2"], (1, 3)),
+        (Filter(fields={"tags": "tide"}), ["a.md 0", "a.md 1", "a.md 2"], (1, 3)),
+        (Filter(headings=("gauge",)), ["a.md 1", "a.md 2", "b.pdf 1", "b.pdf 2"], (3, 4)),
+        (Filter(headings=("battery*",)), ["a.md 2"], (3, 1)),
+        (Filter(paths=("*.pdf",), headings=("gauge",)), ["b.pdf 1", "b.pdf 2"], (1, 2)),
+        (Filter(paths=("e/*",), headings=("gauge",)), [], (1, 0)),
+        (Filter(headings=("nowhere",)), [], (3, 0)),
+        (Filter(paths=("nowhere",)), [], (0, 0)),
+    ],
+)  # fmt: skip
+def test_a_filter_admits_documents_and_headings(
+    index: Index, among: Filter, expected: list[str], size: tuple[int, int]
+) -> None:
+    filed(index)
+    found = index.candidates("gauge", EMBEDDER.embed_query("gauge"), 20, among)
+    assert [f"{each.document.name.split('/')[-1]} {each.passage.ordinal}" for each in found] == expected
+    assert index.size(among) == size
+    assert all(each.bm25 > 0 for each in found)
+
+
+def test_within_documents_the_filter_asks_for_headings_alone(index: Index) -> None:
+    filed(index)
+    ids = [each.id for each in index.documents() if each.source.endswith("b.pdf")]
+    for among, ordinals in ((None, [0, 1, 2]), (Filter(headings=("gauge",)), [1, 2])):
+        found = index.candidates("gauge", EMBEDDER.embed_query("gauge"), 20, among, ids)
+        assert [(each.document.id, each.passage.ordinal) for each in found] == [(*ids, at) for at in ordinals]
+    assert index.candidates("gauge", EMBEDDER.embed_query("gauge"), 20, None, []) == []
+
+
+def test_documents_are_found_by_what_they_are_called(index: Index) -> None:
+    put(index, document("file:///d/pump-manual.txt", title="Heron H2 (second edition)"), "text")
+    put(index, document("file:///e/notes.txt", title="Pump manual"), "text")
+    put(index, document("file:///f/gone.txt", title="Pump manual"), "text")
+    index.remove([document("file:///f/gone.txt").id])
+    assert [each.source for each in index.named(["heron h2"])] == ["file:///d/pump-manual.txt"]
+    assert [each.source for each in index.named(["pump manual", "absent"])] == [
+        "file:///d/pump-manual.txt",
+        "file:///e/notes.txt",
+    ]
+    assert index.named(["pump"]) == index.named([]) == []
+
+
+def test_what_is_not_visible_yet_is_not_named(index: Index) -> None:
+    assert isinstance(index, Collection)
+    crashing = Collection("default", CrashingPoints(index._points, 1), exclusive=False)  # type: ignore[arg-type]
+    with pytest.raises(Crash):
+        put(crashing, document(title="Pump manual"), "text")
+    assert index.named(["pump manual"]) == []
+
+
+def test_a_collection_from_before_an_index_of_its_fields_filters_all_the_same(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ("kind", "state", "document_id", "revision")
+    for module in ("rag.store.edge", "rag.store.server") if opener.kind != "edge" else ("rag.store.edge",):
+        monkeypatch.setattr(f"{module}.KEYWORD_FIELDS", before)
+    store = opener()
+    filed(store.open("default", create=True))
+    if opener.kind == "edge":
+        store.close()
+    monkeypatch.undo()
+    index = opener().open("default")
+    among = Filter(paths=("d/*",), headings=("gauge",))
+    found = index.candidates("gauge", EMBEDDER.embed_query("gauge"), 20, among)
+    assert [each.passage.ordinal for each in found] == [1, 2, 1, 2]
+    assert index.named(["a md"]) == [each for each in index.documents() if each.source.endswith("a.md")]
 
 
 def test_replace_leaves_one_version(index: Index) -> None:

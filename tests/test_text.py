@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import document, passages
-from rag.text import cased_words, header, indexed_text, label, repetition, sentences, words
+from fakes import document
+from rag.text import cased_words, label, repetition, sentences, words
 from rag.types import Span
 
 PIECES = st.one_of(
@@ -150,13 +149,6 @@ def test_a_label_says_file_and_title_once() -> None:
     assert label(document("file:///a/samples/manual.pdf", title="manual.pdf")) == "samples/manual.pdf"
     assert label(document("file:///a/b.txt", title="About a/b.txt")) == "About a/b.txt"
     assert label(document("file:///a/b.txt", title="")) == "a/b.txt"
-
-
-def test_the_header_is_what_the_index_sees() -> None:
-    doc = document("file:///d/costs.xlsx", title="Costs")
-    tile = replace(passages(doc, "text")[0], sheet="2026", section=("A", "B"))
-    assert header(doc, tile) == "d/costs.xlsx: Costs > 2026 > A > B"
-    assert indexed_text(doc, tile) == "d/costs.xlsx: Costs > 2026 > A > B\ntext"
 
 
 def test_repetition_is_found_at_the_second_start() -> None:

@@ -6,7 +6,6 @@ those of the file. unstructured turns Markdown into HTML first and so loses them
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import re
 
@@ -23,7 +22,6 @@ _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
 
 _MAX_FRONT = 20_000  # characters
-_SCALARS = (str, int, float, bool, datetime.date)
 
 _INLINE = MarkdownIt("commonmark")
 # Emphasis and links of the body are not needed, and parsing them takes most of the time.
@@ -46,18 +44,21 @@ def parse_markdown(data: bytes, name: str) -> Parsed:
 
 
 def _fields(yaml_text: str) -> dict[str, str | list[str]]:
-    """Scalars and lists of them, as text; what is no such front matter has none."""
+    """Scalars and lists of them, as they are written; what is no such front matter has none."""
     try:
-        found = yaml.safe_load(yaml_text[:_MAX_FRONT])
-    except yaml.YAMLError:
+        # The base loader makes nothing of 1.10, yes or 2026-02-30 but text.
+        found = yaml.load(yaml_text[:_MAX_FRONT], yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError):
         return {}
-    fields: dict[str, str | list[str]] = {}
-    for name, value in found.items() if isinstance(found, dict) else ():
-        if isinstance(value, list) and all(isinstance(each, _SCALARS) for each in value):
-            fields[str(name)] = [str(each) for each in value]
-        elif isinstance(value, _SCALARS):
-            fields[str(name)] = str(value)
-    return fields
+    return (
+        {name: value for name, value in found.items() if _is_text(value)} if isinstance(found, dict) else {}
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(each, str) for each in value)
+    )
 
 
 def _headings(text: str, offset: int) -> list[Heading]:
