@@ -6,16 +6,16 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
+from api.answer_view import answer_view, print_citations, print_receipt, shortened
+from api.asking import asking
 from api.filter_options import (
     CollectionsOption,
     FieldOption,
@@ -32,16 +32,12 @@ from ingest import catalog
 from ingest.job_cli import duration, jobs_file
 from ingest.jobs import Jobs, Pending
 from rag import owner, wire
-from rag.answer import Event, Piece, Reading
-from rag.compose import Engine, ModelServer, open_rag
+from rag.compose import open_rag
 from rag.errors import BadRequest, ServiceUnreachable
 from rag.remote import Remote, find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import JsonOption, err, literal, out, print_json
-from rag.types import Answer, Citation, Policy, Question, Receipt, short_name
-
-EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
-QUOTE_CHARACTERS = 240  # of a quotation on the screen; --json has all of it
+from rag.types import Policy, Question
 
 
 def serve(
@@ -68,6 +64,9 @@ def ask(
         int | None, typer.Option(min=1, help="Most tokens of documents to read.")
     ] = None,
     max_answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with a conversation; new begins one.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a question from a collection, with citations and a receipt."""
@@ -79,14 +78,18 @@ def ask(
         max_answer_tokens,
         among=filter_of(path, kind, since, until, heading, field),
         policy=policy,
+        conversation=conversation,
     )
-    with _answer_view(quiet=as_json) as view:
-        answer = _ask(settings, asked, view)
+    with answer_view(quiet=as_json) as view, asking(settings, "openbook ask") as there:
+        if conversation == "new":
+            asked = replace(asked, conversation=there.begin().id)
+            err.print(f"conversation {asked.conversation}")
+        answer = there.answer(asked, view)
     if as_json:
         print_json(answer)
     else:
-        _print_citations(answer)
-        _print_receipt(answer.receipt)
+        print_citations(answer)
+        print_receipt(answer.receipt)
 
 
 def _text(question: str) -> str:
@@ -96,74 +99,6 @@ def _text(question: str) -> str:
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise BadRequest(f"The question is not text: {error.reason}.", "Write it in UTF-8.") from error
     return text
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What the terminal shows while an answer is made: ``told`` what goes on, ``show`` each event."""
-
-    told: Callable[[str], None]
-    show: Callable[[Event], None]
-
-
-@contextmanager
-def _answer_view(*, quiet: bool) -> Iterator[_View]:
-    with err.status("reading", spinner="dots") as spinner:
-
-        def show(event: Event) -> None:
-            if isinstance(event, Reading):
-                receipt = event.receipt
-                told(f"{receipt.model} is reading {receipt.context_tokens:,} tokens")
-                return
-            spinner.stop()
-            if quiet:
-                return
-            if isinstance(event, Piece):
-                out.print(event.text, end="", markup=False)
-            else:  # a stream that brought no piece has not shown its text yet
-                out.print("" if event.receipt.usage else event.text, markup=False)
-
-        def told(text: str) -> None:
-            spinner.update(literal(text))
-
-        yield _View(told, show)
-
-
-def _ask(settings: Settings, question: Question, view: _View) -> Answer:
-    service = find_service(settings.data_dir)
-    if service is None:
-        return asyncio.run(_local_ask(settings, question, view))
-    body = wire.dump(question) | {"question": question.text, "stream": True}
-    body["filter"] = body.pop("among")
-    del body["text"]
-    for event in service.stream("POST", "/v1/answer", EVENTS, last="answer", json=body):
-        view.show(event)
-    assert isinstance(event, Answer)
-    return event
-
-
-async def _local_ask(settings: Settings, question: Question, view: _View) -> Answer:
-    async with open_rag(settings, "openbook ask") as engine:
-        # Before a model server is started for a minute: is there anything to ask, and is it a question?
-        await engine.rag.check(question)
-        await _model_ready(engine, view)
-        async for event in engine.rag.stream(question):
-            view.show(event)
-    assert isinstance(event, Answer)
-    return event
-
-
-async def _model_ready(engine: Engine, view: _View) -> None:
-    server: ModelServer | None = engine.server
-    if server is None:
-        return
-    await server.start()
-    waiting = asyncio.ensure_future(server.wait_ready())
-    began = time.monotonic()
-    while not waiting.done():
-        await asyncio.wait([waiting], timeout=0.5)
-        view.told(f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)")
-    await waiting
 
 
 def search(
@@ -200,7 +135,7 @@ def search(
         passage = hit.passage
         place = f"{hit.document.name}, {passage.place(passage.span)}"
         out.print(f"[bold]{rank}.[/bold] {escape(place)}  [dim]{hit.score:.4f}[/dim]")
-        out.print("   " + _shortened(passage.text), markup=False, style="dim")
+        out.print("   " + shortened(passage.text), markup=False, style="dim")
     if not found.hits:
         out.print(f"nothing found in {', '.join(map(repr, asked.collections))}")
 
@@ -312,57 +247,3 @@ def doctor(as_json: JsonOption = False) -> None:
         print_json([asdict(finding) for finding in findings])
     if any(finding.verdict == "fail" for finding in findings):
         raise typer.Exit(1)
-
-
-def _print_citations(answer: Answer) -> None:
-    if not answer.answerable:
-        out.print(f"\n{answer.reason}", markup=False, style="yellow")
-        return
-    if answer.citations:
-        out.print()
-    for citation in answer.citations:
-        _print_citation(citation)
-    for span in answer.unsupported:
-        out.print("no support found for: " + answer.text[span.start : span.end], markup=False, style="yellow")
-
-
-def _print_citation(citation: Citation) -> None:
-    by = "" if citation.origin == "mark" else ", found by support"
-    offsets = f"characters {citation.span.start}-{citation.span.end}"
-    place = f"{short_name(citation.source)}, {citation.place}, {offsets}"
-    out.print(f"[{citation.number}] {place} ({citation.grade}{by})", markup=False, style="bold")
-    out.print("    " + _shortened(citation.quote), markup=False, style="dim")
-
-
-def _print_receipt(receipt: Receipt) -> None:
-    usage = receipt.usage
-    cached = "unknown" if usage is None or usage.cached is None else f"{usage.cached:,}"
-    table = Table.grid(padding=(0, 2))
-    table.add_row(
-        "searched", f"{receipt.passages:,} passages of {receipt.documents:,} documents, {receipt.hits} found"
-    )
-    names = ", ".join(f"[{read.number}] {short_name(read.source)} {read.place}" for read in receipt.read)
-    amount = f"{receipt.context_tokens:,} of {receipt.budget_tokens:,} tokens"
-    table.add_row("read", escape(f"{amount}: {names}" if names else amount))
-    if receipt.dropped:
-        tokens = sum(drop.tokens for drop in receipt.dropped)
-        passages = sum(len(drop.ordinals) for drop in receipt.dropped)
-        told = f"{passages} passages, {tokens:,} tokens, {receipt.dropped[0].reason}"
-        table.add_row("not read", escape(told))
-    if usage:
-        table.add_row(
-            "model",
-            escape(f"{receipt.model}: {usage.prompt:,} in, {cached} cached, {usage.completion:,} out"),
-        )
-    table.add_row(
-        "seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in receipt.seconds.items())
-    )
-    for warning in receipt.warnings:
-        table.add_row("note", escape(warning))
-    out.print()
-    out.table(table, style="dim")
-
-
-def _shortened(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= QUOTE_CHARACTERS else flat[: QUOTE_CHARACTERS - 1] + "…"
