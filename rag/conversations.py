@@ -85,7 +85,7 @@ class Conversations:
         made = Summary(secrets.token_hex(16), now, now)
         with self._writing() as database:
             database.execute("INSERT INTO conversations VALUES (?, ?, ?, 0, '')", (made.id, now, now))
-            old = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).isoformat(timespec="milliseconds")
+            old = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).isoformat(timespec="microseconds")
             database.execute("DELETE FROM conversations WHERE used_at < ?", (old,))
             # Those in which nothing has been asked go first: to make one costs nothing.
             database.execute(
@@ -207,7 +207,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _dumped(value: Turn | Answer) -> str:
