@@ -31,12 +31,14 @@ class Waiting(FakeGenerator):
         super().__init__(REPLY)
         self.go_on = asyncio.Event()
         self.go_on.set()
+        self.talking = asyncio.Event()
 
     async def stream(
         self, messages: Sequence[Message], *, max_tokens: int, temperature: float
     ) -> AsyncGenerator[Delta, None]:
         async for delta in super().stream(messages, max_tokens=max_tokens, temperature=temperature):
             yield delta
+            self.talking.set()
             await self.go_on.wait()
 
 
@@ -165,8 +167,7 @@ async def test_a_second_question_at_the_same_time_is_409(
     first = asyncio.create_task(
         client.post("/v1/answer", json=ASKED | {"conversation": id_, "stream": stream})
     )
-    while not generator.sent:
-        await asyncio.sleep(0.01)
+    await generator.talking.wait()
     told = problem(
         await client.post("/v1/answer", json=ASKED | {"conversation": id_}), 409, "ConversationBusy"
     )
