@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from rag import prompt
 from rag.conversation import Turn, without_marks
 from rag.errors import RagError
 from rag.followup import BACK, standalone
+from rag.forgery import harmless
 from rag.ports import Generator, Message
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ async def rewritten(generator: Generator, question: str, turns: Sequence[Turn]) 
 def _messages(question: str, turns: Sequence[Turn]) -> list[Message]:
     said = [f"User: {turn.question}\nAnswer: {without_marks(turn.text)[:LONGEST]}" for turn in turns]
     text = "\n".join([*said, f"Last question: {question}"])
-    return [Message("system", SYSTEM), Message("user", prompt.harmless(text))]
+    return [Message("system", SYSTEM), Message("user", harmless(text))]
 
 
 async def _generated(generator: Generator, messages: Sequence[Message]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fakes import FakeCounter, document, passages
 from rag import conversation, prompt
 from rag.conversation import Exchange, Repack, Turn
+from rag.forgery import harmless
 from rag.ports import Message
 from rag.types import Block, Context, Document, Drop, Passage
 
@@ -67,7 +68,7 @@ def test_the_prompt_of_a_turn_begins_that_of_the_next(said: list[tuple[Context, 
     told = talked(said)
     for (one, _), (other, _), (_, _, answer) in zip(told, told[1:], said, strict=False):
         assert other[: len(one)] == one
-        assert other[len(one)] == Message("assistant", prompt.harmless(answer))
+        assert other[len(one)] == Message("assistant", harmless(answer))
         assert rendered(other).startswith(rendered(one))
         assert other[-1].role == "user"
 
