@@ -109,8 +109,11 @@ def _recalled(
             passages = counted.read(document, (ref.first, ref.last)) if document else []
             block = conversation.block_of(ref, document, passages)
             if block is None:
-                name = document.name if document else "a document"
-                return f"{name} was read before and has changed since or is gone"
+                return (
+                    f"{document.name} has changed since it was read"
+                    if document
+                    else "a document that was read before is gone, or not in the collections asked about"
+                )
             blocks.append(block)
         exchanges.append(Exchange(turn.question, turn.text, tuple(blocks), turn.ranking))
     return exchanges
