@@ -99,7 +99,8 @@ def print_receipt(receipt: Receipt) -> None:
 
 def print_line(receipt: Receipt) -> None:
     """The receipt in a line, and its notes."""
-    parts = [f"read {receipt.context_tokens:,} tokens of {len(receipt.read)} places"]
+    blocks = f"{len(receipt.read)} block{'' if len(receipt.read) == 1 else 's'}"
+    parts = [f"read {receipt.context_tokens:,} tokens in {blocks}"]
     if usage := receipt.usage:
         parts.append(f"{usage.prompt:,} in, {_cached(receipt)} cached, {usage.completion:,} out")
     parts.append(f"{receipt.seconds['total']:.2f} s")
