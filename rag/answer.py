@@ -17,7 +17,7 @@ from rag.conversation import Turn
 from rag.conversations import Conversations
 from rag.gather import USUAL_TOKENS, Budget, gather
 from rag.gather import Limits as Limits
-from rag.grow import Grown, grow
+from rag.grow import Asked, Grown, grow
 from rag.ports import Embedder, Generator, Reader, Reranker, Store, TokenCounter
 from rag.reading import read
 from rag.reply import Reply
@@ -76,20 +76,22 @@ class Rag:
             budget = await asyncio.to_thread(self.limits.budget, question, model.window, self.tokens)
             searched_for = await self._standalone(question, turns, stages)
             work = partial(self._grown, question, searched_for, turns, budget, stages)
-            hits, grown, size = await self._reading(question, work)
-            receipt = account.receipt(question, size, len(hits), grown.context, model.name, self.tokens.exact)
+            grown, size = await self._reading(question, work)
+            hits, context = grown.asked.hits, grown.context
+            receipt = account.receipt(question, size, len(hits), context, model.name, self.tokens.exact)
             receipt = replace(receipt, warnings=(*receipt.warnings, *grown.notes()))
             yield Reading(replace(receipt, seconds=stages.snapshot()), searched_for)
-            if grown.context.blocks:
+            if context.blocks:
                 reply, reserve = Reply(), self.limits.reserve(question, model.window)
                 pieces = reply.pieces(self.generator, grown.messages(), reserve, question.temperature, stages)
                 async with aclosing(pieces) as texts:
                     async for text in texts:
                         yield Piece(text)
-                cited = partial(account.answered, question, reply, grown.context, hits, receipt, stages)
-                answer = await asyncio.to_thread(cited)
+                answer = await asyncio.to_thread(
+                    account.answered, question, reply, context, hits, receipt, stages
+                )
             else:
-                answer = account.nothing_read(question, grown.context, hits, receipt, stages)
+                answer = account.nothing_read(question, context, hits, receipt, stages)
             turn = grown.turn(answer.text)
             await asyncio.to_thread(self.conversations.add, question.conversation, turn, answer)
         yield answer
@@ -139,12 +141,12 @@ class Rag:
         budget: Budget,
         stages: Stages,
         index: Reader,
-    ) -> tuple[list[Hit], Grown, tuple[int, int]]:
+    ) -> tuple[Grown, tuple[int, int]]:
         limit = self.limits.hits(budget.documents)
         hits = self._retrieved(question, searched_for, limit, stages, index)
         with stages("pack"):
-            grown = grow(index, question, searched_for, hits, turns, budget, self.tokens)
-        return hits, grown, index.size(question.among)
+            grown = grow(index, Asked(question, searched_for, hits, turns), budget, self.tokens)
+        return grown, index.size(question.among)
 
     def _gathered(self, question: Question, budget: int, index: Reader) -> Context:
         hits = self._retrieved(question, question.text, self.limits.hits(budget), Stages(), index)

@@ -176,9 +176,9 @@ def refs(blocks: Sequence[Block]) -> tuple[Ref, ...]:
     )
 
 
-def block_of(ref: Ref, document: Document | None, passages: Sequence[Passage]) -> Block | None:
-    """The block as it was sent; None where its document has changed or gone."""
+def block_of(ref: Ref, document: Document, passages: Sequence[Passage]) -> Block | None:
+    """The block as it was sent; None where its document has changed."""
     ordinals = [passage.ordinal for passage in passages]
-    if document is None or document.revision != ref.revision or ordinals != [*range(ref.first, ref.last + 1)]:
+    if document.revision != ref.revision or ordinals != [*range(ref.first, ref.last + 1)]:
         return None
     return Block(ref.number, document, tuple(passages))

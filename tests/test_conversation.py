@@ -167,6 +167,5 @@ def test_a_block_is_remade_from_its_reference(fresh: Context) -> None:
     for block, ref in zip(fresh.blocks, conversation.refs(fresh.blocks), strict=True):
         tiles = TILES[ref.document_id][ref.first : ref.last + 1]
         assert conversation.block_of(ref, block.document, tiles) == block
-        assert conversation.block_of(ref, None, []) is None
         assert conversation.block_of(ref, replace(block.document, revision="r2"), tiles) is None
         assert conversation.block_of(ref, block.document, tiles[:-1]) is None
