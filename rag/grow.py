@@ -11,6 +11,10 @@ from rag.gather import Budget, Counted, gather
 from rag.ports import Message, Reader, TokenCounter
 from rag.types import Block, Context, Document, Hit, Question
 
+GROWN = (
+    4  # times what a question alone reads: models lose the thread in long prompts, however little these cost
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -82,7 +86,7 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
     new = conversation.appended(sent, fresh)
     blocks = (*sent, *new.blocks)
     room = budget.room - conversation.size_of_words(past, tokens)
-    most = min(room, asked.question.max_context_tokens or room)
+    most = min(room, asked.question.max_context_tokens or GROWN * budget.documents)
     size = conversation.size_of_blocks(blocks, tokens)
     if size > most:
         raise _CannotGoOn("with what was read before it would be too long")

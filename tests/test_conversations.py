@@ -178,6 +178,22 @@ async def test_max_context_tokens_bounds_what_earlier_turns_brought_too(
     assert any("packed anew" in note for note in second.receipt.warnings)
 
 
+async def test_documents_grow_to_four_times_what_a_question_reads(
+    rag: Rag, talks: Conversations, model: FakeGenerator
+) -> None:
+    model.window = 100_000
+    rag.limits = replace(rag.limits, context_tokens=40)
+    id_ = talks.create().id
+    read = []
+    for number in range(12):
+        asking = f"What does section {number} of the {TOPICS[number % 4]} say?"
+        receipt = (await rag.answer(asked(id_, asking))).receipt
+        read.append(receipt.context_tokens)
+        assert receipt.budget_tokens in (40, 160)
+    assert 100 < max(read) <= 160
+    assert min(read) <= 40
+
+
 @pytest.mark.parametrize("change", ["changed", "removed"])
 async def test_a_document_that_changed_or_went_is_not_shown_as_it_was(
     rag: Rag, store: EdgeStore, talks: Conversations, model: FakeGenerator, change: str
