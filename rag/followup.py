@@ -21,10 +21,11 @@ FRONT = 400  # characters of what stands in front: an embedding model reads a fe
 _OPENING = re.compile(r"\W*(?:and|but|or|so|also|then|(?:how|what) about|what if|what else|why not)\b", re.I)
 _LEANING = re.compile(
     r"\b(?:it|its|they|them|their|theirs|he|him|his|she|her|hers|this|these|those|ones?|another|other|others|"
-    r"same|former|latter|previous|above|else|more|there(?=\W*$)|"
+    r"same|former|latter|previous|above|else|more|(?<!are )(?<!is )(?<!was )(?<!were )there(?=\W*$)|"
     r"that(?=\W*$|\s+(?:one|is|was|does|did|has|had|would|will|can|year|case|time|day|page|document)\b))\b",
     re.I,
 )
+_UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # two or so make a word
 _COMMON = frozenset(
     "a an the of in on at by for from to with and or but is are was were be been do does did has have had can could "
     "will would should may might must not no yes what which who whom whose when where why how much many long far "
@@ -43,7 +44,8 @@ def standalone(question: str, turns: Sequence[Turn]) -> str:
 def leans(question: str) -> bool:
     """Whether a question seems to mean something that was said before it."""
     said = cased_words(question)
-    if len(said) <= SHORT or all(word.lower() in _COMMON or word[0].isdigit() for word in said):
+    size = len(said) + len(_UNSPACED.findall(question)) // 2
+    if size <= SHORT or all(word.lower() in _COMMON or word[0].isdigit() for word in said):
         return True
     if _OPENING.match(question):
         return True

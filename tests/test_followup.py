@@ -34,6 +34,7 @@ FIRST = Turn(
         "What about the radio mast of the harbour?",
         "How much is the other?",
         "Who works there?",
+        "为什么？",
         "",
     ],
 )
@@ -53,6 +54,8 @@ def test_questions_that_lean_on_what_was_said(question: str) -> None:
         "Which sensors are there in the harbour?",
         "Who wrote the report that the committee approved?",
         "When is lunch?",
+        "Which stations are there?",
+        "电池可以用多少天？",
         "What is the surge limit?",
     ],
 )
