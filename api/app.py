@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from api import job_routes, problems, routes, upload_routes
+from api import conversation_routes, job_routes, problems, routes, upload_routes
 from api.access import AccessLog, OwnNamesOnly, SmallBodiesOnly, is_loopback
 from api.job_runner import JobRunner
 from api.schemas import Problem
@@ -95,6 +95,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(routes.router)
+    app.include_router(conversation_routes.router)
     app.include_router(job_routes.router)
     app.include_router(upload_routes.router)
     problems.install(app)

@@ -6,14 +6,15 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from api.answer_view import answer_view
+from api.asking import asking
 from api.filter_options import (
     CollectionsOption,
     FieldOption,
@@ -31,15 +32,12 @@ from ingest import catalog
 from ingest.job_cli import jobs_file
 from ingest.jobs import Jobs, Pending
 from rag import owner, wire
-from rag.answer import Event, Piece, Reading
-from rag.compose import Engine, ModelServer, open_rag
+from rag.compose import open_rag
 from rag.errors import BadRequest, ServiceUnreachable
 from rag.remote import Remote, find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import JsonOption, err, literal, out, print_json
-from rag.types import Answer, Policy, Question
-
-EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
+from rag.types import Policy, Question
 
 
 def serve(
@@ -66,6 +64,9 @@ def ask(
         int | None, typer.Option(min=1, help="Most tokens of documents to read.")
     ] = None,
     max_answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with a conversation; new begins one.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a question from a collection, with citations and a receipt."""
@@ -77,9 +78,13 @@ def ask(
         max_answer_tokens,
         among=filter_of(path, kind, since, until, heading, field),
         policy=policy,
+        conversation=conversation,
     )
-    with _answer_view(quiet=as_json) as view:
-        answer = _ask(settings, asked, view)
+    with answer_view(quiet=as_json) as view, asking(settings, "openbook ask") as there:
+        if conversation == "new":
+            asked = replace(asked, conversation=there.begin().id)
+            err.print(f"conversation {asked.conversation}")
+        answer = there.answer(asked, view)
     if as_json:
         print_json(answer)
     else:
@@ -93,74 +98,6 @@ def _text(question: str) -> str:
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise BadRequest(f"The question is not text: {error.reason}.", "Write it in UTF-8.") from error
     return text
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What the terminal shows while an answer is made: ``told`` what goes on, ``show`` each event."""
-
-    told: Callable[[str], None]
-    show: Callable[[Event], None]
-
-
-@contextmanager
-def _answer_view(*, quiet: bool) -> Iterator[_View]:
-    with err.status("reading", spinner="dots") as spinner:
-
-        def show(event: Event) -> None:
-            if isinstance(event, Reading):
-                receipt = event.receipt
-                told(f"{receipt.model} is reading {receipt.context_tokens:,} tokens")
-                return
-            spinner.stop()
-            if quiet:
-                return
-            if isinstance(event, Piece):
-                out.print(event.text, end="", markup=False)
-            else:  # a stream that brought no piece has not shown its text yet
-                out.print("" if event.receipt.usage else event.text, markup=False)
-
-        def told(text: str) -> None:
-            spinner.update(literal(text))
-
-        yield _View(told, show)
-
-
-def _ask(settings: Settings, question: Question, view: _View) -> Answer:
-    service = find_service(settings.data_dir)
-    if service is None:
-        return asyncio.run(_local_ask(settings, question, view))
-    body = wire.dump(question) | {"question": question.text, "stream": True}
-    body["filter"] = body.pop("among")
-    del body["text"]
-    for event in service.stream("POST", "/v1/answer", EVENTS, last="answer", json=body):
-        view.show(event)
-    assert isinstance(event, Answer)
-    return event
-
-
-async def _local_ask(settings: Settings, question: Question, view: _View) -> Answer:
-    async with open_rag(settings, "openbook ask") as engine:
-        # Before a model server is started for a minute: is there anything to ask, and is it a question?
-        await engine.rag.check(question)
-        await _model_ready(engine, view)
-        async for event in engine.rag.stream(question):
-            view.show(event)
-    assert isinstance(event, Answer)
-    return event
-
-
-async def _model_ready(engine: Engine, view: _View) -> None:
-    server: ModelServer | None = engine.server
-    if server is None:
-        return
-    await server.start()
-    waiting = asyncio.ensure_future(server.wait_ready())
-    began = time.monotonic()
-    while not waiting.done():
-        await asyncio.wait([waiting], timeout=0.5)
-        view.told(f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)")
-    await waiting
 
 
 def search(

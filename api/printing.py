@@ -19,13 +19,30 @@ QUOTE_CHARACTERS = 240  # of a quotation
 
 def print_answer(answer: Answer) -> None:
     """All but its text, which has been shown as it came."""
+    print_support(answer)
+    _print_receipt(answer.receipt)
+
+
+def print_support(answer: Answer) -> None:
+    """Its citations, or what was searched in vain."""
     if answer.answerable:
         _print_citations(answer)
     else:
         out.print(f"\n{answer.reason}", markup=False, style="yellow")
     if answer.searched:
         _print_searched(answer.searched)
-    _print_receipt(answer.receipt)
+
+
+def print_line(receipt: Receipt) -> None:
+    """The receipt in a line, and its notes."""
+    blocks = f"{len(receipt.read)} block{'' if len(receipt.read) == 1 else 's'}"
+    parts = [f"read {receipt.context_tokens:,} tokens in {blocks}"]
+    if usage := receipt.usage:
+        parts.append(f"{usage.prompt:,} in, {_cached(receipt)} cached, {usage.completion:,} out")
+    parts.append(f"{receipt.seconds['total']:.2f} s")
+    out.print("; ".join(parts), markup=False, style="dim")
+    for warning in receipt.warnings:
+        out.print(warning, markup=False, style="dim")
 
 
 def print_hits(found: SearchReply) -> None:
@@ -117,7 +134,6 @@ def _print_citation(citation: Citation) -> None:
 
 def _print_receipt(receipt: Receipt) -> None:
     usage = receipt.usage
-    cached = "unknown" if usage is None or usage.cached is None else f"{usage.cached:,}"
     table = Table.grid(padding=(0, 2))
     table.add_row(
         "searched", f"{receipt.passages:,} passages of {receipt.documents:,} documents, {receipt.hits} found"
@@ -133,7 +149,9 @@ def _print_receipt(receipt: Receipt) -> None:
     if usage:
         table.add_row(
             "model",
-            escape(f"{receipt.model}: {usage.prompt:,} in, {cached} cached, {usage.completion:,} out"),
+            escape(
+                f"{receipt.model}: {usage.prompt:,} in, {_cached(receipt)} cached, {usage.completion:,} out"
+            ),
         )
     table.add_row(
         "seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in receipt.seconds.items())
@@ -142,6 +160,11 @@ def _print_receipt(receipt: Receipt) -> None:
         table.add_row("note", escape(warning))
     out.print()
     out.table(table, style="dim")
+
+
+def _cached(receipt: Receipt) -> str:
+    usage = receipt.usage
+    return "unknown" if usage is None or usage.cached is None else f"{usage.cached:,}"
 
 
 def _shortened(text: str) -> str:

@@ -26,6 +26,7 @@ STATUS: tuple[tuple[type[e.RagError], int], ...] = (  # the first that fits, so 
     (e.FingerprintMismatch, 409),
     (e.StoreUnavailable, 503),
     (e.ContextTooLong, 422),
+    (e.ConversationBusy, 409),
     (e.ModelRefused, 502),
     (e.ModelError, 503),
     (e.RagError, 500),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ingest.catalog import Size
 from ingest.jobs import Pending
+from rag.conversations import Summary
 from rag.types import Hit
 
 
@@ -13,6 +14,11 @@ from rag.types import Hit
 class SearchReply:
     collection: str | tuple[str, ...]
     hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationList:
+    conversations: tuple[Summary, ...]
 
 
 @dataclass(frozen=True, slots=True)

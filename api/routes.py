@@ -86,6 +86,7 @@ async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any
         temperature=body.temperature,
         among=body.filter,
         policy=body.policy,
+        conversation=body.conversation,
     )
     if not body.stream:
         return await _while_wanted(request, engine.rag.answer(question))

@@ -29,6 +29,9 @@ class AnswerRequest(Request):
     collection: str | list[str] = Field("default", description="One collection, or several.")
     filter: Filter = Field(default_factory=Filter, description="Only what it admits is searched and read.")
     policy: Policy = Field("auto", description="How the context is packed; docs/answers.md.")
+    conversation: Text | None = Field(
+        None, description="Id of the conversation that this goes on; POST /v1/conversations makes one."
+    )
     max_context_tokens: int | None = Field(
         None, ge=1, description="Most tokens of documents to read; by default as the server is set."
     )
@@ -37,6 +40,10 @@ class AnswerRequest(Request):
     stream: bool = Field(
         False, description="Answer as server-sent events: reading, piece (many), answer; or error."
     )
+
+
+class ConversationRequest(Request):
+    """Nothing has to be said of a conversation beforehand; that it is JSON keeps web pages from making them."""
 
 
 class SearchRequest(Request):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import api.chat_cli
 import api.cli
 import evals.cli
 import ingest.cli
@@ -44,6 +45,7 @@ for command in (
     ingest.watch.watch,
     ingest.job_cli.jobs,
     api.cli.ask,
+    api.chat_cli.chat,
     api.cli.search,
     api.cli.status,
     ingest.cli.documents,

@@ -1,17 +1,23 @@
-"""The whole of openbook in one class: question -> retrieve -> pack -> prompt -> generate -> cite -> answer."""
+"""The whole of openbook in one class: question -> retrieve -> pack -> prompt -> generate -> cite -> answer.
+
+A question of a conversation comes after its earlier turns; one that stands alone is a conversation of one turn.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from rag import account, filters, prompt
-from rag.gather import USUAL_TOKENS, gather
+from rag import account, filters, followup, rewrite
+from rag.conversation import Turn
+from rag.conversations import Conversations
+from rag.gather import USUAL_TOKENS, Budget, gather
 from rag.gather import Limits as Limits
+from rag.grow import Asked, Grown, grow
 from rag.ports import Embedder, Generator, Reader, Reranker, Store, TokenCounter
 from rag.reading import read
 from rag.reply import Reply
@@ -24,9 +30,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The first event of an answer: what the model is about to read. The receipt is not complete yet."""
+    """The first event of an answer: what the model is about to read, and what the index was asked for it. The receipt
+    is not complete yet."""
 
     receipt: Receipt
+    searched_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +58,43 @@ class Rag:
         generator: Generator,
         limits: Limits,
         reranker: Reranker | None = None,
+        conversations: Conversations | None = None,
+        rewrite_follow_ups: bool = False,
     ) -> None:
         self.store, self.embedder, self.tokens = store, embedder, tokens
         self.generator, self.limits, self.reranker = generator, limits, reranker
+        self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
 
     async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
-        """A Reading, Pieces, then the Answer. Raises RagErrors, also between events."""
+        """A Reading, Pieces, then the Answer, which its conversation has by then. Raises RagErrors, also between
+        events."""
         stages = Stages()
         await self.check(question)
-        model = await self.generator.model()
-        budget = await asyncio.to_thread(self.limits.budget, question, model.window, self.tokens)
-        hits, context, size = await self._reading(question, partial(self._gathered, question, budget, stages))
-        receipt = account.receipt(question, size, len(hits), context, model.name, self.tokens.exact)
-        yield Reading(replace(receipt, seconds=stages.snapshot()))
-        if not context.blocks:
-            yield account.nothing_read(question, context, hits, receipt, stages)
-            return
-        reply, messages = Reply(), prompt.messages(context, question.text)
-        reserve = self.limits.reserve(question, model.window)
-        pieces = reply.pieces(self.generator, messages, reserve, question.temperature, stages)
-        async with aclosing(pieces) as texts:
-            async for text in texts:
-                yield Piece(text)
-        yield await asyncio.to_thread(account.answered, question, reply, context, hits, receipt, stages)
+        with self.conversations.taking_turn(question.conversation):
+            turns = await asyncio.to_thread(self.conversations.turns, question.conversation)
+            model = await self.generator.model()
+            budget = await asyncio.to_thread(self.limits.budget, question, model.window, self.tokens)
+            searched_for = await self._standalone(question, turns, stages)
+            work = partial(self._grown, question, searched_for, turns, budget, stages)
+            grown, size = await self._reading(question, work)
+            hits, context = grown.asked.hits, grown.context
+            receipt = account.receipt(question, size, len(hits), context, model.name, self.tokens.exact)
+            receipt = replace(receipt, warnings=(*receipt.warnings, *grown.notes()))
+            yield Reading(replace(receipt, seconds=stages.snapshot()), searched_for)
+            if context.blocks:
+                reply, reserve = Reply(), self.limits.reserve(question, model.window)
+                pieces = reply.pieces(self.generator, grown.messages(), reserve, question.temperature, stages)
+                async with aclosing(pieces) as texts:
+                    async for text in texts:
+                        yield Piece(text)
+                answer = await asyncio.to_thread(
+                    account.answered, question, reply, context, hits, receipt, stages
+                )
+            else:
+                answer = account.nothing_read(question, context, hits, receipt, stages)
+            turn = grown.turn(answer.text)
+            await asyncio.to_thread(self.conversations.add, question.conversation, turn, answer)
+        yield answer
 
     async def answer(self, question: Question) -> Answer:
         """The last event of ``stream``."""
@@ -86,34 +108,55 @@ class Rag:
         """Raises what is wrong with a question before a model is asked anything."""
         self.limits.check(question.text)
         filters.check(question.among)
+        await asyncio.to_thread(self.conversations.turns, question.conversation)
         await self._reading(question, lambda index: None)
 
     async def read(self, question: Question) -> Context:
         """What would be read for a question, in ``max_context_tokens`` tokens; no model is asked."""
         await self.check(question)
         budget = question.max_context_tokens or self.limits.context_tokens or USUAL_TOKENS
-        _, context, _ = await self._reading(question, partial(self._gathered, question, budget, Stages()))
-        return context
+        return await self._reading(question, partial(self._gathered, question, budget))
 
     async def search(self, question: Question, limit: int) -> list[Hit]:
         """Passages for a question, best first, without asking the model."""
         await self.check(question)
-        return await self._reading(question, partial(self._retrieved, question, limit, Stages()))
+        return await self._reading(
+            question, partial(self._retrieved, question, question.text, limit, Stages())
+        )
 
     async def _reading(self, question: Question, work: Callable[[Reader], T]) -> T:
         return await asyncio.to_thread(read, self.store, question.collections, work)
 
-    def _gathered(
-        self, question: Question, budget: int, stages: Stages, index: Reader
-    ) -> tuple[list[Hit], Context, tuple[int, int]]:
-        hits = self._retrieved(question, self.limits.hits(budget), stages, index)
-        with stages("pack"):
-            context = gather(index, question, hits, budget, self.tokens)
-        return hits, context, index.size(question.among)
+    async def _standalone(self, question: Question, turns: Sequence[Turn], stages: Stages) -> str:
+        if turns and self.rewrite_follow_ups:
+            with stages("rewrite"):
+                return await rewrite.rewritten(self.generator, question.text, turns)
+        return followup.standalone(question.text, turns)
 
-    def _retrieved(self, question: Question, limit: int, stages: Stages, index: Reader) -> list[Hit]:
+    def _grown(
+        self,
+        question: Question,
+        searched_for: str,
+        turns: Sequence[Turn],
+        budget: Budget,
+        stages: Stages,
+        index: Reader,
+    ) -> tuple[Grown, tuple[int, int]]:
+        limit = self.limits.hits(budget.documents)
+        hits = self._retrieved(question, searched_for, limit, stages, index)
+        with stages("pack"):
+            grown = grow(index, Asked(question, searched_for, hits, turns), budget, self.tokens)
+        return grown, index.size(question.among)
+
+    def _gathered(self, question: Question, budget: int, index: Reader) -> Context:
+        hits = self._retrieved(question, question.text, self.limits.hits(budget), Stages(), index)
+        return gather(index, question, hits, budget, self.tokens)
+
+    def _retrieved(
+        self, question: Question, searched_for: str, limit: int, stages: Stages, index: Reader
+    ) -> list[Hit]:
         with stages("embed"):
-            vector = self.embedder.embed_query(question.text)
+            vector = self.embedder.embed_query(searched_for)
         with stages("search"):
-            search = Search(question.text, vector, limit, question.among or None)
+            search = Search(searched_for, vector, limit, question.among or None)
             return retrieve(index, search, self.reranker)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rag.answer import Limits, Rag
+from rag.conversations import Conversations
 from rag.errors import ModelUnavailable
 from rag.models.embed import SentenceEmbedder, prepared_models
 from rag.models.embed_cache import CachedEmbedder
@@ -66,12 +67,19 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         stack.push_async_callback(generator.close)
         tokens = token_counter(settings, stack)
         reranker = CrossEncoderReranker(settings.reranker) if settings.reranker else None
-        yield Engine(
-            Rag(store, cached, tokens, generator, limits(settings), reranker),
-            owner,
-            server,
-            preload=embedder.load,
+        conversations = Conversations(settings.data_dir / "conversations.db")
+        stack.callback(conversations.close)
+        rag = Rag(
+            store,
+            cached,
+            tokens,
+            generator,
+            limits(settings),
+            reranker,
+            conversations=conversations,
+            rewrite_follow_ups=settings.rewrite_follow_ups,
         )
+        yield Engine(rag, owner, server, preload=embedder.load)
 
 
 def embedder_of(settings: Settings) -> SentenceEmbedder:

@@ -9,6 +9,7 @@
     │   └── UploadTooLarge
     ├── NotFound
     │   ├── CollectionNotFound
+    │   ├── ConversationNotFound
     │   ├── DocumentNotFound
     │   └── JobNotFound
     ├── SourceError              one file or folder that cannot be ingested
@@ -29,6 +30,7 @@
     │   ├── ModelRefused
     │   └── ContextTooLong
     └── ServiceError             the openbook service itself
+        ├── ConversationBusy
         ├── PortInUse
         └── ServiceUnreachable
 
@@ -107,6 +109,16 @@ class DocumentNotFound(NotFound):
         return cls(
             f"No document {name!r} in collection {collection!r}.",
             f"List them with: openbook documents --collection {collection}",
+        )
+
+
+class ConversationNotFound(NotFound):
+    @classmethod
+    def of(cls, id_: str) -> ConversationNotFound:
+        shown = id_ if len(id_) <= 40 else f"{id_[:40]}…"
+        return cls(
+            f"There is no conversation {shown!r}; it may have been deleted, or forgotten since nobody went on.",
+            "Begin another: POST /v1/conversations, openbook chat, or openbook ask --conversation new",
         )
 
 
@@ -199,6 +211,17 @@ class ContextTooLong(ModelError):
 
 
 class ServiceError(RagError): ...
+
+
+class ConversationBusy(ServiceError):
+    retryable = True
+
+    @classmethod
+    def of(cls, id_: str) -> ConversationBusy:
+        return cls(
+            f"Conversation {id_} has a question that is being answered.",
+            "Ask again when that is done: one question at a time.",
+        )
 
 
 class PortInUse(ServiceError):

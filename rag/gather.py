@@ -20,8 +20,18 @@ REACH = 32
 # The chat template around two messages, and what joins between counted pieces may add, in tokens.
 TEMPLATE_TOKENS = 64
 USUAL_TOKENS = 32768  # of documents, where nothing else is said: most models are at their best below
+# A conversation's context begins with one part in so many of the window, so that later turns can add to it.
+GROWING = 2
 # A long budget needs more hits to be filled: one for so many tokens of it, up to a bound on what a search costs.
 TOKENS_PER_HIT, MOST_HITS = 80, 400
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Tokens: for the documents of a question, and what the window leaves for documents and earlier turns."""
+
+    documents: int
+    room: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +56,8 @@ class Limits:
         """Tokens kept for the answer."""
         return question.max_answer_tokens or self.answer_tokens or min(1024, window // 8)
 
-    def budget(self, question: Question, window: int, tokens: TokenCounter) -> int:
-        """Tokens for documents: what was asked for, else what is set, and never more than the window leaves. Raises
+    def budget(self, question: Question, window: int, tokens: TokenCounter) -> Budget:
+        """For documents: what was asked for, else what is set, and never more than the window leaves. Raises
         ContextTooLong where that is nothing."""
         reserve = self.reserve(question, window)
         fixed = sum(tokens.count([prompt.SYSTEM, question.text])) + TEMPLATE_TOKENS
@@ -60,7 +70,8 @@ class Limits:
                 needed=reserve + fixed,
                 budget=window,
             )
-        return min(room, question.max_context_tokens or self.context_tokens or min(USUAL_TOKENS, room))
+        most = room // GROWING if question.conversation else room
+        return Budget(min(most, question.max_context_tokens or self.context_tokens or USUAL_TOKENS), room)
 
     def hits(self, budget: int) -> int:
         return min(max(self.search, budget // TOKENS_PER_HIT), max(self.search, MOST_HITS))
@@ -72,7 +83,7 @@ def gather(
     """What is read of the index for a question: all of a small corpus, else what its hits and the policy choose."""
     if not hits:
         return Context((), (), 0, budget)
-    counted = _Counted(index, tokens)
+    counted = Counted(index, tokens)
     if not question.among and (whole := _whole_corpus(counted, budget)):
         return whole
     documents = {hit.document.id: hit.document for hit in hits}
@@ -88,7 +99,7 @@ def gather(
     return pack(current, texts, budget, headers, question.policy)
 
 
-class _Counted:
+class Counted:
     """An index whose passages have the token counts of the model that is served now."""
 
     def __init__(self, index: Reader, tokens: TokenCounter) -> None:
@@ -111,7 +122,7 @@ class _Counted:
         return {document.id: count for document, count in zip(documents, counts, strict=True)}
 
 
-def _around(counted: _Counted, document: Document, hits: Sequence[Hit], question: Question) -> list[Passage]:
+def _around(counted: Counted, document: Document, hits: Sequence[Hit], question: Question) -> list[Passage]:
     """A document's passages within REACH of its hits, or all of them where documents are what is packed."""
     if question.policy == "documents":
         return counted.read(document)
@@ -125,7 +136,7 @@ def _around(counted: _Counted, document: Document, hits: Sequence[Hit], question
     return [passage for stretch in stretches for passage in counted.read(document, stretch)]
 
 
-def _whole_corpus(counted: _Counted, budget: int) -> Context | None:
+def _whole_corpus(counted: Counted, budget: int) -> Context | None:
     index = counted.index
     if index.size()[0] > WHOLE_CORPUS_DOCUMENTS:
         return None

@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     answer_tokens: int | None = Field(
         None, ge=1, description="Longest answer; by default by the model's size."
     )
+    rewrite_follow_ups: bool = Field(
+        False, description="Let the model make follow-up questions self-contained; by default a rule does."
+    )
     search_limit: int = Field(48, ge=1, le=1000, description="Passages taken from the index for a question.")
     max_question_characters: int = Field(8000, ge=1, description="Longer questions are refused.")
     max_upload_bytes: int = Field(

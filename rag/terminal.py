@@ -16,6 +16,7 @@ from rag import wire
 from rag.errors import (
     BadRequest,
     ContextTooLong,
+    ConversationBusy,
     FingerprintMismatch,
     ModelUnavailable,
     NotFound,
@@ -74,6 +75,7 @@ EXIT_CODES: tuple[tuple[type[RagError], int], ...] = (
     (ModelUnavailable, 3),
     (FingerprintMismatch, 1),  # trying again does not help
     (StoreError, 3),
+    (ConversationBusy, 3),
     (PortInUse, 3),
     (ServiceUnreachable, 3),
 )

@@ -315,10 +315,7 @@ class Searched:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``answerable`` is false when nothing was found or the model said so; ``reason`` then says which, and
-    ``searched`` what was searched.
-
-    ``unsupported`` lists the sentences of ``text`` for which no support was found.
-    """
+    ``searched`` what was searched. ``unsupported`` are the sentences of ``text`` without support."""
 
     question: str
     text: str
@@ -334,7 +331,7 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several;
-    ``policy`` is how the context is packed (rag/pack.py)."""
+    ``policy`` is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on."""
 
     text: str
     collection: str | tuple[str, ...] = "default"
@@ -343,6 +340,7 @@ class Question:
     temperature: float = 0.0
     among: Filter = field(default_factory=Filter)
     policy: Policy = "auto"
+    conversation: str | None = None
 
     @property
     def collections(self) -> tuple[str, ...]:

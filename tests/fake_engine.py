@@ -12,6 +12,7 @@ from ingest.pipeline import Ingestion
 from ingest.report import Report
 from rag.answer import Limits, Rag
 from rag.compose import Engine
+from rag.conversations import Conversations
 from rag.owner import Owner, Record
 from rag.settings import Settings
 from rag.store.edge import EdgeStore
@@ -27,7 +28,9 @@ def fake_store(folder: Path) -> EdgeStore:
 
 
 def engine_over(store: EdgeStore, folder: Path, generator: FakeGenerator | None = None) -> Engine:
-    rag = Rag(store, FakeEmbedder(), FakeCounter(), generator or FakeGenerator(REPLY), Limits())
+    conversations = Conversations(folder / "conversations.db")
+    model = generator or FakeGenerator(REPLY)
+    rag = Rag(store, FakeEmbedder(), FakeCounter(), model, Limits(), conversations=conversations)
     return Engine(rag, Owner(folder, Record(os.getpid(), "a test", token=TOKEN)), None, preload=lambda: None)
 
 
@@ -35,9 +38,11 @@ def engine_over(store: EdgeStore, folder: Path, generator: FakeGenerator | None 
 def fake_engine(folder: Path, generator: FakeGenerator | None = None) -> Iterator[Engine]:
     folder.mkdir(parents=True, exist_ok=True)
     store = fake_store(folder)
+    engine = engine_over(store, folder, generator)
     try:
-        yield engine_over(store, folder, generator)
+        yield engine
     finally:
+        engine.rag.conversations.close()
         store.close()
 
 

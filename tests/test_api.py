@@ -405,6 +405,7 @@ async def test_every_error_has_its_status_and_comes_back_as_itself(
         "RagError": 500, "BadRequest": 400, "BadSetting": 400, "BadName": 400, "QuestionTooLong": 413,
         "BadFileName": 400, "UploadTooLarge": 413, "DiskFull": 507,
         "NotFound": 404, "CollectionNotFound": 404, "DocumentNotFound": 404, "JobNotFound": 404,
+        "ConversationNotFound": 404, "ConversationBusy": 409,
         "SourceError": 422, "SourceMissing": 404, "SourceEmpty": 422, "SourceCorrupt": 422, "SourceUnsupported": 422,
         "SourceCrash": 422, "SourceOverLimit": 422,
         "StoreError": 500, "DataFolderInUse": 409, "FingerprintMismatch": 409, "StoreUnavailable": 503,
@@ -855,7 +856,7 @@ async def test_a_stream_that_stops_early_is_an_error_of_the_command_line() -> No
             content=b'event: piece\ndata: {"text": "x"}\n\n',
         )
 
-    from api.cli import EVENTS
+    from api.asking import EVENTS
 
     remote = Remote("http://127.0.0.1:1", transport=httpx.MockTransport(cut))
     with pytest.raises(e.ServiceUnreachable, match="stopped before it was done"):

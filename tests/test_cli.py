@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+import api.asking
 import api.cli
 import api.doctor
 import ingest.cli
@@ -68,7 +69,7 @@ def run(
 ) -> Callable[..., Ran]:
     """Runs ``openbook`` in this process, up to and including its exit code."""
     monkeypatch.setenv("OPENBOOK_DATA_DIR", str(template))
-    for module in (api.cli, ingest.cli):
+    for module in (api.asking, api.cli, ingest.cli):
         monkeypatch.setattr(module, "open_rag", opener(generator))
 
     def ran(*arguments: str, stdin: str | bytes = "") -> Ran:
@@ -442,13 +443,14 @@ def test_every_error_has_its_exit_code_and_no_traceback(
 ) -> None:
     expected = {
         2: "BadRequest BadSetting BadName BadFileName QuestionTooLong UploadTooLarge NotFound "
-        "CollectionNotFound DocumentNotFound JobNotFound "
+        "CollectionNotFound ConversationNotFound DocumentNotFound JobNotFound "
         "SourceMissing ContextTooLong",
-        3: "StoreError DataFolderInUse DiskFull StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable",
+        3: "StoreError DataFolderInUse DiskFull StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable "
+        "ConversationBusy",
     }
     codes = {name: code for code, names in expected.items() for name in names.split()}
     for kind in tree(e.RagError):
-        monkeypatch.setattr(api.cli, "open_rag", broken(kind("What [is] wrong.", "The [way] out.")))
+        monkeypatch.setattr(api.asking, "open_rag", broken(kind("What [is] wrong.", "The [way] out.")))
         ran = run("ask", "x", "--json")
         assert (kind.__name__, ran.code) == (kind.__name__, codes.get(kind.__name__, 1))
         assert ran.out == ""
@@ -468,7 +470,7 @@ def test_an_interrupt_ends_with_130_and_no_traceback(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, arguments in (
-        (api.cli, ["ask", "x"]),
+        (api.asking, ["ask", "x"]),
         (api.cli, ["search", "x"]),
         (ingest.cli, ["documents"]),
     ):
@@ -549,7 +551,7 @@ def test_what_a_service_can_do_wrong_is_said_without_a_traceback(
     ]
     for service, expected in services:
         remote = Remote("http://127.0.0.1:1", transport=httpx.MockTransport(service))
-        for module in (api.cli, ingest.cli):
+        for module in (api.asking, api.cli, ingest.cli):
             monkeypatch.setattr(module, "find_service", lambda _folder, remote=remote: remote)
         # Whole replies, and a stream: the other commands read theirs by the same two functions.
         for arguments in (["search", "x"], ["ask", "x"], ["ingest", str(template)]):
@@ -565,11 +567,11 @@ def test_an_interrupt_of_a_wait_for_the_service_is_heard_at_once(
 ) -> None:
     """Within an event loop the first Ctrl-C would only be noted while the main thread waits for a socket."""
     remote = Remote("http://127.0.0.1:1", transport=httpx.MockTransport(broken(KeyboardInterrupt())))
-    for module in (api.cli, ingest.cli):
+    started = broken(AssertionError("an event loop was started"))
+    for module in (api.asking, api.cli, ingest.cli):
         monkeypatch.setattr(module, "find_service", lambda _folder: remote)
-        monkeypatch.setattr(
-            f"{module.__name__}.asyncio.run", broken(AssertionError("an event loop was started"))
-        )
+        monkeypatch.setattr(f"{module.__name__}.asyncio.run", started)
+        monkeypatch.setattr(f"{module.__name__}.asyncio.Runner", started)
     for arguments in (["ask", "x"], ["search", "x"], ["documents"], ["ingest", str(template)]):
         assert run(*arguments).code == 130
 

@@ -87,6 +87,27 @@ def test_rest_streams(service: Service, samples: Path) -> None:
     assert "".join(data["text"] for name, data in events if name == "piece").startswith(answer.text)
 
 
+def test_a_follow_up_finds_the_turn_before_it_in_the_prefix_cache(service: Service) -> None:
+    made = httpx.post(f"{service.url}/v1/conversations", json={})
+    receipts = []
+    # Words of its own, so that nothing but the turn before can have filled the cache.
+    for question in (
+        "At which levels is the surge gate closed, and by whom?",
+        "And when is it opened again?",
+    ):
+        body = {"question": question, "collection": "samples", "conversation": made.json()["id"]}
+        reply = httpx.post(f"{service.url}/v1/answer", json=body, timeout=300)
+        assert reply.status_code == 200, reply.text
+        receipts.append(wire.load(Answer, reply.json()).receipt)
+    first, second = receipts
+    assert second.read[: len(first.read)] == first.read
+    assert not [note for note in second.warnings if "anew" in note]
+    assert first.usage is not None
+    assert second.usage is not None
+    assert second.usage.cached is not None
+    assert second.usage.cached >= 0.9 * first.usage.prompt
+
+
 def test_command_line_answers(service: Service, samples: Path) -> None:
     check_answer(service.json("ask", QUESTION, "-c", "samples"), samples)
     told = service.run("ask", QUESTION, "-c", "samples").stdout

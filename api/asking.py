@@ -1,0 +1,93 @@
+"""Where a command's questions go: to the service that runs on the data folder, or to an engine of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, Protocol
+
+from api.answer_view import View
+from rag import wire
+from rag.answer import Piece, Reading
+from rag.compose import Engine, open_rag
+from rag.conversations import Summary
+from rag.remote import Remote, find_service
+from rag.settings import Settings
+from rag.types import Answer, Question
+
+EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
+
+
+class Asked(Protocol):
+    def begin(self) -> Summary:
+        """A new conversation."""
+        ...
+
+    def answer(self, question: Question, view: View) -> Answer: ...
+
+
+@contextmanager
+def asking(settings: Settings, doing: str) -> Iterator[Asked]:
+    """An engine, and with it the model server, is kept until the end."""
+    if service := find_service(settings.data_dir):
+        yield _Service(service)
+        return
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        engine = runner.run(stack.enter_async_context(open_rag(settings, doing)))
+        try:
+            yield _Local(runner, engine)
+        finally:
+            runner.run(stack.aclose())
+
+
+class _Service:
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def begin(self) -> Summary:
+        made: Summary = self._remote.call("POST", "/v1/conversations", Summary, accept=(201,), json={})
+        return made
+
+    def answer(self, question: Question, view: View) -> Answer:
+        body = wire.dump(question) | {"question": question.text, "stream": True}
+        body["filter"] = body.pop("among")
+        del body["text"]
+        for event in self._remote.stream("POST", "/v1/answer", EVENTS, last="answer", json=body):
+            view.show(event)
+        assert isinstance(event, Answer)
+        return event
+
+
+class _Local:
+    def __init__(self, runner: asyncio.Runner, engine: Engine) -> None:
+        self._runner, self._engine = runner, engine
+
+    def begin(self) -> Summary:
+        return self._engine.rag.conversations.create()
+
+    def answer(self, question: Question, view: View) -> Answer:
+        return self._runner.run(self._answer(question, view))
+
+    async def _answer(self, question: Question, view: View) -> Answer:
+        # Before a model server is started for a minute: is there anything to ask, and is it a question?
+        await self._engine.rag.check(question)
+        await self._model_ready(view)
+        async for event in self._engine.rag.stream(question):
+            view.show(event)
+        assert isinstance(event, Answer)
+        return event
+
+    async def _model_ready(self, view: View) -> None:
+        server = self._engine.server
+        if server is None or server.status.state == "ready":
+            return
+        await server.start()
+        waiting = asyncio.ensure_future(server.wait_ready())
+        began = time.monotonic()
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=0.5)
+            view.told(f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)")
+        await waiting

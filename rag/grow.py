@@ -1,0 +1,128 @@
+"""What is read for a question within its conversation: what was read before and what is new, or all of it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rag import conversation, filters
+from rag.conversation import Exchange, Ref, Repack, Turn
+from rag.gather import Budget, Counted, gather
+from rag.ports import Message, Reader, TokenCounter
+from rag.types import Block, Context, Document, Hit, Question
+
+GROWN = (
+    4  # times what a question alone reads: models lose the thread in long prompts, however little these cost
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of a conversation with the ``turns`` before it; ``hits`` are what was found for ``searched_for``."""
+
+    question: Question
+    searched_for: str
+    hits: Sequence[Hit]
+    turns: Sequence[Turn]
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """``context`` is all that the model reads; ``new`` the part of it that comes with the question. ``past`` are the
+    turns before it as they stand in the prompt."""
+
+    asked: Asked
+    context: Context
+    new: Context
+    past: tuple[Exchange, ...] = ()
+    repack: Repack | None = None
+
+    def messages(self) -> list[Message]:
+        return conversation.messages(self.past, self.new, self.asked.question.text)
+
+    def turn(self, text: str) -> Turn:
+        return Turn(
+            self.asked.question.text,
+            text,
+            conversation.refs(self.new.blocks),
+            self.new.ranking,
+            self.asked.searched_for,
+            self.repack,
+        )
+
+    def notes(self) -> Iterator[str]:
+        """What the receipt says of it."""
+        if self.asked.searched_for != self.asked.question.text:
+            yield f"Searched for: {self.asked.searched_for}"
+        if self.repack:
+            yield f"The context was packed anew: {self.repack.reason}."
+            if self.repack.dropped:
+                yield f"Earlier turns left out: {self.repack.dropped}, {self.repack.tokens:,} tokens."
+
+
+class _CannotGoOn(Exception):
+    """Why the prompt of the turn before cannot be added to."""
+
+
+def grow(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter) -> Grown:
+    """The turns before a question with what is new for it, or where that cannot be, its own context and their words."""
+    try:
+        return _appended(index, asked, budget, tokens)
+    except _CannotGoOn as why:
+        words, repack = conversation.last_that_fit(
+            asked.turns, tokens, budget.room // conversation.WORDS_SHARE
+        )
+        context = _fresh(index, asked, min(budget.documents, budget.room - words), tokens)
+        past = tuple(map(conversation.spoken, asked.turns[len(asked.turns) - repack.kept :]))
+        return Grown(asked, context, context, past, replace(repack, reason=str(why)))
+
+
+def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter) -> Grown:
+    past = _recalled(index, asked, tokens)
+    fresh = _fresh(index, asked, budget.documents, tokens)
+    if not past:
+        return Grown(asked, fresh, fresh)
+    sent = [block for each in past for block in each.blocks]
+    new = conversation.appended(sent, fresh)
+    blocks = (*sent, *new.blocks)
+    room = budget.room - conversation.size_of_words(past, tokens)
+    most = min(room, asked.question.max_context_tokens or GROWN * budget.documents)
+    size = conversation.size_of_blocks(blocks, tokens)
+    if size > most:
+        raise _CannotGoOn("with what was read before it would be too long")
+    return Grown(asked, replace(new, blocks=blocks, tokens=size, budget=most), new, past)
+
+
+def _fresh(index: Reader, asked: Asked, budget: int, tokens: TokenCounter) -> Context:
+    return gather(index, asked.question, asked.hits, budget, tokens)
+
+
+def _recalled(index: Reader, asked: Asked, tokens: TokenCounter) -> tuple[Exchange, ...]:
+    """The turns that stand in the prompt, with the text of their blocks as it is now."""
+    words, full = conversation.standing(asked.turns)
+    ids = sorted({ref.document_id for turn in full for ref in turn.read})
+    documents = {document.id: document for document in index.documents(ids)} if ids else {}
+    if not all(filters.admits(asked.question.among, document) for document in documents.values()):
+        raise _CannotGoOn("what was read before is not among what is asked about")
+    counted = Counted(index, tokens)
+    return (
+        *map(conversation.spoken, words),
+        *(
+            Exchange(
+                turn.question,
+                turn.text,
+                tuple(_block(counted, ref, documents.get(ref.document_id)) for ref in turn.read),
+                turn.ranking,
+            )
+            for turn in full
+        ),
+    )
+
+
+def _block(counted: Counted, ref: Ref, document: Document | None) -> Block:
+    if document is None:
+        raise _CannotGoOn("a document that was read before is gone, or not in the collections asked about")
+    block = conversation.block_of(ref, document, counted.read(document, (ref.first, ref.last)))
+    if block is None:
+        raise _CannotGoOn(f"{document.name} has changed since it was read")
+    return block
