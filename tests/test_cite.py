@@ -289,10 +289,10 @@ def test_a_long_context_is_resolved_at_once() -> None:
     reply = " ".join(
         f"The gauge and the pump of the battery: {line[:-1]} [{rng.randint(1, 10)}]." for line in said
     )
-    began = time.perf_counter()
+    began = time.process_time()
     citations, _ = resolve(reply, blocks)  # about 40,000 words
     assert (
-        time.perf_counter() - began < 30
+        time.process_time() - began < 30
     )  # half a second; it would be minutes if every window were compared
     assert len(citations) >= 40
 

@@ -65,9 +65,9 @@ def test_every_title_that_stands_in_a_text_is_found(words: list[str]) -> None:
 
 
 def test_a_long_text_takes_time_in_proportion_to_its_length() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(mentions(" ".join(f"Word{at}" for at in range(10_000)))) > 10_000
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_name_that_many_documents_bear_tells_none_of_them() -> None:

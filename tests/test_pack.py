@@ -283,9 +283,9 @@ def test_a_thousand_hits_in_long_documents_are_packed_at_once() -> None:
         for doc in documents
     }
     hits = [Hit(documents[at], texts[documents[at].id][ordinal], 1.0) for at, ordinal in many]
-    began = time.perf_counter()
+    began = time.process_time()
     context = pack(hits, texts, 500_000, {doc.id: 20 for doc in documents})
     assert (
-        time.perf_counter() - began < 20
+        time.process_time() - began < 20
     )  # a quarter of a second; minutes if each hit were looked for in a list
     assert context.tokens > 499_000
