@@ -9,10 +9,10 @@ from evals.datasets.values import Rankings
 from evals.progress import Begin
 from evals.ranking import RECALLS, measures
 from evals.report import Scores
-from evals.systems import System
+from evals.systems import Ranker
 
 
-async def evaluate(data: Rankings, systems: Sequence[System], begin: Begin) -> Scores:
+async def evaluate(data: Rankings, systems: Sequence[Ranker], begin: Begin) -> Scores:
     found: Scores = {}
     for system in systems:
         done = begin(f"{system.name}: queries", len(data.queries))

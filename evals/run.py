@@ -13,7 +13,7 @@ from evals.engine import Bench, open_bench
 from evals.generation import served
 from evals.progress import Begin
 from evals.report import Outcome, about
-from evals.systems import Openbook, System
+from evals.systems import Openbook, System, halves
 from rag.compose import ModelServer, open_rag
 from rag.ports import ModelInfo
 from rag.settings import Settings
@@ -26,7 +26,7 @@ async def evaluate_retrieval(
 ) -> Outcome:
     async with open_bench(settings) as bench:
         ours, theirs = await _written(bench, data.corpus, compared, begin)
-        scores = await retrieval.evaluate(data, _systems(ours, theirs), begin)
+        scores = await retrieval.evaluate(data, [*_systems(ours, theirs), *halves(ours)], begin)
         counts = {"documents": len(data.corpus.records), "queries": len(data.queries)}
         return Outcome("retrieval", scores, about(bench.rag, path, counts, None, kind=data.kind), seed)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from evals.corpus import COLLECTION
 from rag.answer import Rag
-from rag.types import Answer, Block, Citation, Passage, Place, Question, Span
+from rag.types import Answer, Block, Candidate, Citation, Passage, Place, Question, Span
 
 # A document of several passages is ranked by its best one: so many passages for each document asked for.
 _PASSAGES_A_DOCUMENT = 3
@@ -51,13 +51,15 @@ class Said:
     citations: tuple[Cited, ...] | None = None
 
 
-class System(Protocol):
+class Ranker(Protocol):
     @property
     def name(self) -> str: ...
     async def rank(self, query: str, limit: int) -> list[str]:
         """Documents, the best first, none twice."""
         ...
 
+
+class System(Ranker, Protocol):
     async def read(self, question: str, budget: int) -> Reading: ...
 
 
@@ -71,7 +73,7 @@ class Openbook:
 
     async def rank(self, query: str, limit: int) -> list[str]:
         hits = await self.rag.search(Question(query, COLLECTION), limit * _PASSAGES_A_DOCUMENT)
-        return list(dict.fromkeys(self._named(hit.document.source) for hit in hits))[:limit]
+        return list(dict.fromkeys(self.named(hit.document.source) for hit in hits))[:limit]
 
     async def read(self, question: str, budget: int) -> Reading:
         context = await self.rag.read(Question(question, COLLECTION, max_context_tokens=budget))
@@ -85,7 +87,7 @@ class Openbook:
 
     def _extract(self, block: Block) -> Extract:
         pages = frozenset(p.page for p in block.passages if p.page is not None)
-        return Extract(self._named(block.document.source), block.text, pages)
+        return Extract(self.named(block.document.source), block.text, pages)
 
     def _cited(self, answer: Answer) -> tuple[Cited, ...]:
         index = self.rag.store.open(COLLECTION)
@@ -93,7 +95,7 @@ class Openbook:
         texts = {id_: index.read(id_) for id_ in documents}
         return tuple(
             Cited(
-                self._named(citation.source),
+                self.named(citation.source),
                 citation.quote,
                 citation.place.page,
                 holds(citation, texts[citation.document_id], answer),
@@ -101,8 +103,35 @@ class Openbook:
             for citation in answer.citations
         )
 
-    def _named(self, source: str) -> str:
+    def named(self, source: str) -> str:
         return self.names.get(source, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One of the two scores alone, of which openbook's ranking is to be no worse than the better one."""
+
+    ours: Openbook
+    name: Literal["cosine", "bm25"]
+
+    async def rank(self, query: str, limit: int) -> list[str]:
+        return await asyncio.to_thread(self._ranked, query, limit)
+
+    def _ranked(self, query: str, limit: int) -> list[str]:
+        rag = self.ours.rag
+        found = rag.store.open(COLLECTION).candidates(
+            query, rag.embedder.embed_query(query), limit * _PASSAGES_A_DOCUMENT
+        )
+        scores = [(self._score(each), each.document.source) for each in found]
+        ranked = [source for score, source in sorted(scores, reverse=True) if score > 0]
+        return list(dict.fromkeys(map(self.ours.named, ranked)))[:limit]
+
+    def _score(self, found: Candidate) -> float:
+        return found.cosine if self.name == "cosine" else found.bm25
+
+
+def halves(ours: Openbook) -> list[Half]:
+    return [Half(ours, "cosine"), Half(ours, "bm25")]
 
 
 def holds(citation: Citation, passages: Sequence[Passage], answer: Answer) -> bool:
