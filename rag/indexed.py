@@ -19,7 +19,9 @@ _FIGURE = re.compile(r"[\s$€£¥(%–—-]*[\d.,]*[\s)%x]*")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _RULE = re.compile(r"[\s:-]*")
 # A word that is several: getValue, FY2017, HTTPServer. The engine itself parts words at underscores.
-_COMPOUND = re.compile(r"[^\W_]*(?:[a-z][A-Z]|[A-Za-z]\d|\d[A-Za-z]|[A-Z]{2}[a-z])[^\W_]*")
+_WORD = re.compile(r"[^\W_]+")
+_COMPOUND = re.compile(r"[a-z][A-Z]|[A-Za-z]\d|\d[A-Za-z]|[A-Z]{2}[a-z]")
+_LONGEST = 64  # characters; what is longer is data
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -48,7 +50,8 @@ def sparse_text(document: Document, passage: Passage) -> str:
 
 def parted(text: str) -> str:
     """The text followed by the parts of its compound words, so that ``FY2017`` meets ``2017``."""
-    return " ".join((text, *(part for word in _COMPOUND.findall(text) for part in _PART.findall(word))))
+    compounds = (w for w in _WORD.findall(text) if len(w) <= _LONGEST and _COMPOUND.search(w))
+    return " ".join((text, *(part for word in compounds for part in _PART.findall(word))))
 
 
 def _labels(row: str) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,13 @@ def test_a_compound_is_followed_by_its_parts(text: str, parts: str) -> None:
 @pytest.mark.parametrize("text", ["plain words", "Ada Lovelace", "USA", "2017", "E-4711", "", "max_tokens"])
 def test_other_words_stay_as_they_are(text: str) -> None:
     assert parted(text) == text
+
+
+@pytest.mark.parametrize("unit", ["a", "A", "1", "aB", "a1", "é"])
+def test_a_word_without_end_takes_time_in_proportion_to_its_length(unit: str) -> None:
+    began = time.process_time()
+    parted(unit * 100_000)
+    assert time.process_time() - began < 5
 
 
 @given(st.text(max_size=80))
