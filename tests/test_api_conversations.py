@@ -20,6 +20,8 @@ from rag.compose import Engine
 from rag.conversations import Transcript
 from rag.ports import Delta, Message
 
+pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
+
 OWNER = {"Authorization": f"Bearer {TOKEN}"}
 ASKED = {"question": "How long does the battery last?"}
 

@@ -31,6 +31,8 @@ from rag import owner
 from rag.remote import Remote
 from rag.terminal import EXIT_CODES, exit_code
 
+pytestmark = pytest.mark.process  # of which they start none; but a data folder for each takes seconds
+
 TEXT = "# Gauge [1]\n\nThe battery of the [red]gauge[/red] lasts 400 days :warning: [/].\n"
 
 

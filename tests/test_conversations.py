@@ -26,6 +26,8 @@ from rag.errors import (
 from rag.store.edge import EdgeStore
 from rag.types import Answer, Filter, Question, Receipt
 
+pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
+
 EMBEDDER = FakeEmbedder()
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal"]
 ANSWER = Answer("Q?", "A.", True, None, (), (), "stop", Receipt("default", 1, 1, 1, (), (), 0, 10, "m", None))

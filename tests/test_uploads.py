@@ -32,6 +32,8 @@ from rag.errors import (
     UploadTooLarge,
 )
 
+pytestmark = pytest.mark.process  # of which they start none; but what is synced to the disk takes seconds
+
 
 @pytest.fixture(autouse=True)
 def _small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
