@@ -22,6 +22,8 @@ from service import Service, children_of, gone_within
 
 pytestmark = pytest.mark.vllm
 
+BLOCK = 128  # tokens of a block of the prefix cache, as vLLM has them on a CPU
+
 # A question that the small model of the test answers from what it reads; tests/sample_questions.json has more.
 QUESTION, EXPECTED = "How much money did the committee approve for the year?", "18,400"
 
@@ -69,7 +71,7 @@ def test_rest_answers_with_citations_that_hold(service: Service, samples: Path) 
     assert again.receipt.usage is not None
     # The same prompt once more: all but its last, unfinished cache block is not prefilled again.
     assert again.receipt.usage.cached is not None
-    assert again.receipt.usage.cached >= again.receipt.usage.prompt - 32
+    assert again.receipt.usage.cached >= again.receipt.usage.prompt - BLOCK
 
 
 def test_rest_streams(service: Service, samples: Path) -> None:
