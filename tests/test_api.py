@@ -31,6 +31,8 @@ from rag.ports import Message as Prompt
 from rag.remote import Remote
 from rag.store.edge import EdgeStore
 
+pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
+
 OWNER = {"Authorization": f"Bearer {TOKEN}"}
 TEXT = "# Gauge\n\nThe battery of the gauge lasts 400 days — even in winter.\n"
 

@@ -22,6 +22,8 @@ from rag.ports import Index, Store, Vectors
 from rag.store.edge import EdgeStore
 from rag.types import Question
 
+pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
+
 
 class Other(FakeEmbedder):
     """Another model, of another size."""

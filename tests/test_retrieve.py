@@ -17,6 +17,8 @@ from rag.several import Several
 from rag.store.edge import EdgeStore
 from rag.types import Document, Filter, Hit
 
+pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
+
 EMBEDDER = FakeEmbedder()
 MANUAL = "The pump of the north pier was built by Lindqvist Works."
 WORKS = "It was founded in Malmö by two sisters, who made valves."
