@@ -277,6 +277,7 @@ def test_every_quote_is_word_for_word(
     assert list(citations) == sorted(citations, key=lambda each: each.sentence.start)
 
 
+@pytest.mark.process  # of which it starts none, but takes seconds
 def test_a_long_context_is_resolved_at_once() -> None:
     rng = random.Random(1)
     vocabulary = [f"word{number}" for number in range(3000)] + ["gauge", "pump", "battery"] * 300
@@ -374,6 +375,7 @@ def test_what_the_source_only_asks_it_does_not_say() -> None:
     )
 
 
+@pytest.mark.process  # of which it starts none, but takes seconds
 def test_a_thousand_sentences_are_resolved_in_seconds() -> None:
     rng = random.Random(2)
     vocabulary = [f"word{number}" for number in range(3000)]

@@ -29,6 +29,8 @@ from rag.errors import ModelUnavailable
 from rag.settings import Settings
 from rag.types import Question, Span
 
+pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
+
 RECORDS = (
     Record("tides", "Tides", "The tide at the northern pier rises by 4 metres."),
     Record("boats", "Boats", "The harbour boat carries 12 people to the lighthouse."),
