@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from rag.errors import BadRequest
 from rag.text import is_unicode
-from rag.types import Document, Filter
+from rag.types import Document, Filter, Passage
 
 
 def check(among: Filter) -> None:
@@ -40,6 +40,11 @@ def admits(among: Filter, document: Document) -> bool:
         and (not among.until or ("" < day <= among.until))
         and all(_holds(document, name, value) for name, value in among.fields.items())
     )
+
+
+def admits_passage(among: Filter, passage: Passage) -> bool:
+    """Whether it stands under one of the headings, where some are named."""
+    return not among.headings or any(names(among, heading) for heading in passage.section)
 
 
 def names(among: Filter, heading: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rag import prompt
+from rag import filters, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
 from rag.pack import pack, pack_whole
 from rag.ports import Reader, TokenCounter
@@ -87,7 +87,10 @@ def gather(
     if not question.among and (whole := _whole_corpus(counted, budget)):
         return whole
     documents = {hit.document.id: hit.document for hit in hits}
-    texts = {id_: _around(counted, document, hits, question) for id_, document in documents.items()}
+    texts = {
+        id_: [p for p in _around(counted, d, hits, question) if filters.admits_passage(question.among, p)]
+        for id_, d in documents.items()
+    }
     known = {(id_, p.ordinal): p for id_, passages in texts.items() for p in passages}
     # A document may be replaced between search and read: its hits of the old revision are gone.
     current = [

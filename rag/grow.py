@@ -9,11 +9,12 @@ from rag import conversation, filters
 from rag.conversation import Exchange, Ref, Repack, Turn
 from rag.gather import Budget, Counted, gather
 from rag.ports import Message, Reader, TokenCounter
-from rag.types import Block, Context, Document, Hit, Question
+from rag.types import Block, Context, Document, Filter, Hit, Question
 
 GROWN = (
     4  # times what a question alone reads: models lose the thread in long prompts, however little these cost
 )
+_NOT_AMONG = "what was read before is not among what is asked about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _recalled(index: Reader, asked: Asked, tokens: TokenCounter) -> tuple[Exchan
     ids = sorted({ref.document_id for turn in full for ref in turn.read})
     documents = {document.id: document for document in index.documents(ids)} if ids else {}
     if not all(filters.admits(asked.question.among, document) for document in documents.values()):
-        raise _CannotGoOn("what was read before is not among what is asked about")
+        raise _CannotGoOn(_NOT_AMONG)
     counted = Counted(index, tokens)
     return (
         *map(conversation.spoken, words),
@@ -111,7 +112,10 @@ def _recalled(index: Reader, asked: Asked, tokens: TokenCounter) -> tuple[Exchan
             Exchange(
                 turn.question,
                 turn.text,
-                tuple(_block(counted, ref, documents.get(ref.document_id)) for ref in turn.read),
+                tuple(
+                    _block(counted, ref, documents.get(ref.document_id), asked.question.among)
+                    for ref in turn.read
+                ),
                 turn.ranking,
             )
             for turn in full
@@ -119,10 +123,13 @@ def _recalled(index: Reader, asked: Asked, tokens: TokenCounter) -> tuple[Exchan
     )
 
 
-def _block(counted: Counted, ref: Ref, document: Document | None) -> Block:
+def _block(counted: Counted, ref: Ref, document: Document | None, among: Filter) -> Block:
     if document is None:
         raise _CannotGoOn("a document that was read before is gone, or not in the collections asked about")
-    block = conversation.block_of(ref, document, counted.read(document, (ref.first, ref.last)))
+    passages = counted.read(document, (ref.first, ref.last))
+    if not all(filters.admits_passage(among, passage) for passage in passages):
+        raise _CannotGoOn(_NOT_AMONG)
+    block = conversation.block_of(ref, document, passages)
     if block is None:
         raise _CannotGoOn(f"{document.name} has changed since it was read")
     return block

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-import numpy as np
-
 from rag.ports import Reader, Vectors
 from rag.types import Candidate, Document, Filter, Passage
 
@@ -39,9 +37,8 @@ class Several:
         return self._all(lambda index: index.documents(ids))
 
     def size(self, among: Filter | None = None) -> tuple[int, int]:
-        sizes = np.array([index.size(among) for index in self._indexes])
-        documents, passages = sizes.sum(axis=0).tolist()
-        return documents, passages
+        sizes = [index.size(among) for index in self._indexes]
+        return sum(documents for documents, _ in sizes), sum(passages for _, passages in sizes)
 
     def _all(self, of: Callable[[Reader], Iterable[T]]) -> list[T]:
         return [each for index in self._indexes for each in of(index)]

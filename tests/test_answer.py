@@ -517,3 +517,15 @@ async def test_what_changes_between_the_search_and_the_reading_is_not_read_half(
     assert all(read.span.end <= visible[read.document_id] for read in receipt.read)
     assert {drop.document_id for drop in receipt.dropped} <= set(visible)
     made.close()
+
+
+async def test_what_a_heading_filter_keeps_out_is_not_read_beside_a_hit(tmp_path: Path) -> None:
+    made = EdgeStore(tmp_path / "collections", embedder=EMBEDDER.name, dimension=EMBEDDER.dimension)
+    doc, tiles = counted("file:///a.txt", *[f"The battery number {at} lasts long.\n" for at in range(6)])
+    headed = [replace(tile, section=("Costs",) if tile.ordinal == 2 else ("Other",)) for tile in tiles]
+    put(made.open("default", create=True), doc, headed)
+    engine, _ = rag(made)
+    question = replace(ASKED, collection="default", among=Filter(headings=("costs",)))
+    (block,) = (await engine.read(question)).blocks
+    assert [passage.ordinal for passage in block.passages] == [2]
+    made.close()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -233,6 +233,31 @@ def test_a_collection_from_before_an_index_of_its_fields_filters_all_the_same(
     found = index.candidates("gauge", EMBEDDER.embed_query("gauge"), 20, among)
     assert [each.passage.ordinal for each in found] == [1, 2, 1, 2]
     assert index.named(["a md"]) == [each for each in index.documents() if each.source.endswith("a.md")]
+
+
+class Vanishing:
+    """Points of which what the words found is deleted before it is scored by its vector."""
+
+    def __init__(self, points: Any) -> None:
+        self._points = points
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._points, name)
+
+    def nearest(self, query: Any, where: Where, limit: int) -> list[Any]:
+        if where.ids is not None:
+            self._points.delete(Where({"kind": "passage"}))
+        nearest: list[Any] = self._points.nearest(query, where, limit if where.ids else 1)
+        return nearest
+
+
+def test_what_is_replaced_while_it_is_looked_for_is_not_found_and_no_error(index: Index) -> None:
+    assert isinstance(index, Collection)
+    for at in range(3):
+        put(index, document(f"file:///{at}.txt"), f"gauge {at}")
+    vanishing = Collection("default", cast(Any, Vanishing(index._points)), exclusive=False)
+    found = vanishing.candidates("gauge 0", EMBEDDER.embed_query("2 gauge"), 1)
+    assert len(found) == 1
 
 
 def test_replace_leaves_one_version(index: Index) -> None:

@@ -73,7 +73,9 @@ class Collection:
         found = [
             Candidate(records[passage.document_id], passage, cosines[id_], weights.get(id_, 0.0))
             for id_, passage in passages.items()
-            if passage.document_id in records and passage.revision == records[passage.document_id].revision
+            if id_ in cosines  # one that an ingest has replaced since it was found has none any more
+            and passage.document_id in records
+            and passage.revision == records[passage.document_id].revision
         ]
         return sorted(found, key=lambda each: (each.document.source, each.passage.ordinal))
 
@@ -154,7 +156,7 @@ class Collection:
         self._mark(
             [to_document(current[d.id]) if d.id in current else replace(d, revision="") for d in documents]
         )
-        for points in batched((point for write in writes for point in _points(write)), BATCH):
+        for points in _batched((point for write in writes for point in _points(write)), BATCH):
             self._points.upsert(points)
         for document in documents:
             ours = {"kind": "passage", "document_id": document.id, "revision": document.revision}
@@ -206,7 +208,7 @@ def _points(write: Write) -> Iterator[Point]:
         yield Point(passage.id, payload, vector.tolist(), _sparse(write.document, passage))
 
 
-def batched(points: Iterable[Point], size: int) -> Iterator[list[Point]]:
+def _batched(points: Iterable[Point], size: int) -> Iterator[list[Point]]:
     rest = iter(points)
     while batch := list(islice(rest, size)):
         yield batch
