@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import re
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import api.asking
-import openbook.cli
+from command import Ran, in_process
 from fake_engine import REPLY, fake_engine, ingested, opener
 from fakes import FakeGenerator
 
 
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def conversation(self) -> str:
-        found = re.search("[0-9a-f]{32}", self.err)
-        assert found
-        return found.group()
+def conversation(ran: Ran) -> str:
+    """The id that the command tells."""
+    found = re.search("[0-9a-f]{32}", ran.err)
+    assert found
+    return found.group()
 
 
 @pytest.fixture
@@ -47,19 +38,7 @@ def run(
         ingested(engine, tmp_path / "gauge.md")
     monkeypatch.setattr(api.asking, "open_rag", opener(generator))
 
-    def ran(*arguments: str, stdin: bytes = b"") -> Ran:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
-        monkeypatch.setattr(sys, "argv", ["openbook", *arguments])
-        code: int | str | None = None
-        try:
-            openbook.cli.main()
-        except SystemExit as stopped:
-            code = stopped.code
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.out + captured.err
-        return Ran(int(code or 0), captured.out, captured.err)
-
-    return ran
+    return in_process(monkeypatch, capsys)
 
 
 def test_each_question_has_what_was_said_before_it(run: Callable[..., Ran], generator: FakeGenerator) -> None:
@@ -76,9 +55,9 @@ def test_a_conversation_goes_on_from_command_to_command(
     run: Callable[..., Ran], generator: FakeGenerator
 ) -> None:
     first = run("ask", "How long does the battery last?", "--conversation", "new")
-    assert (first.code, first.conversation in first.out) == (0, False)
-    assert run("ask", "Why?", "--conversation", first.conversation).code == 0
-    assert run("chat", "--conversation", first.conversation, stdin=b"And the gauge?\n").code == 0
+    assert (first.code, conversation(first) in first.out) == (0, False)
+    assert run("ask", "Why?", "--conversation", conversation(first)).code == 0
+    assert run("chat", "--conversation", conversation(first), stdin=b"And the gauge?\n").code == 0
     assert [len(sent) for sent in generator.sent] == [2, 4, 6]
 
 

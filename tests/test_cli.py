@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ import api.asking
 import api.cli
 import api.doctor
 import ingest.cli
-import openbook.cli
+from command import Ran, in_process
 from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
 from fakes import FakeGenerator
 from ingest.jobs import Jobs
@@ -34,17 +31,6 @@ from rag.terminal import EXIT_CODES, exit_code
 pytestmark = pytest.mark.process  # of which they start none; but a data folder for each takes seconds
 
 TEXT = "# Gauge [1]\n\nThe battery of the [red]gauge[/red] lasts 400 days :warning: [/].\n"
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +60,7 @@ def run(
     for module in (api.asking, api.cli, ingest.cli):
         monkeypatch.setattr(module, "open_rag", opener(generator))
 
-    def ran(*arguments: str, stdin: str | bytes = "") -> Ran:
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8"))
-        monkeypatch.setattr(sys, "argv", ["openbook", *arguments])
-        code: int | str | None = None
-        try:
-            openbook.cli.main()
-        except SystemExit as stopped:
-            code = stopped.code
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.out + captured.err
-        return Ran(int(code or 0), captured.out, captured.err)
-
-    return ran
+    return in_process(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ingest.pdf.words import Line
+from ingest.pdf.words import Line, Words
 
 # Widths in heights of a line (about 1.2 times the font's size). A space is about 0.2, in justified text up to 0.6.
 _GAP = 0.8
@@ -33,23 +33,8 @@ _CLOSING = re.compile(r"[%)\]]+$")
 
 
 @dataclass(slots=True)
-class Cell:
-    words: list[str]
-    lefts: list[float]
-    rights: list[float]
+class Cell(Words):
     numeric: bool = False
-
-    @property
-    def left(self) -> float:
-        return self.lefts[0]
-
-    @property
-    def right(self) -> float:
-        return self.rights[-1]
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
 
     def part(self, start: int, end: int) -> Cell:
         return _cell(self.words, self.lefts, self.rights, start, end)

@@ -38,19 +38,12 @@ _SPACE = 0.5
 
 
 @dataclass(slots=True)
-class Line:
-    """Words on one baseline, each from its ``lefts`` to its ``rights``, in points: those of ``running`` text have
-    the line's own edges. ``y``: the baseline, rising upwards. ``height``: of the font, about 1.2 times its size.
-    ``start``: the index of the first character in PDFium's text."""
+class Words:
+    """Words that stand beside each other, each from its left edge to its right one."""
 
     words: list[str]
     lefts: list[float]
     rights: list[float]
-    y: float
-    height: float
-    start: int = 0
-    running: bool = False
-    bold: bool = False
 
     @property
     def left(self) -> float:
@@ -63,6 +56,19 @@ class Line:
     @property
     def text(self) -> str:
         return " ".join(self.words)
+
+
+@dataclass(slots=True)
+class Line(Words):
+    """Words on one baseline, each from its ``lefts`` to its ``rights``, in points: those of ``running`` text have
+    the line's own edges. ``y``: the baseline, rising upwards. ``height``: of the font, about 1.2 times its size.
+    ``start``: the index of the first character in PDFium's text."""
+
+    y: float
+    height: float
+    start: int = 0
+    running: bool = False
+    bold: bool = False
 
 
 @dataclass(slots=True)
