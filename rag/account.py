@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rag import cite, prompt
+from rag.plan import Plan
 from rag.reply import Reply
 from rag.stages import Stages
 from rag.types import Answer, Block, Context, Hit, Miss, Question, Read, Receipt, Searched
@@ -13,22 +14,25 @@ from rag.types import Answer, Block, Context, Hit, Miss, Question, Read, Receipt
 NEAREST, QUOTED = 3, 200  # misses that are told, and characters of each
 
 
-def receipt(
-    question: Question, size: tuple[int, int], hits: int, context: Context, model: str, exact_tokens: bool
-) -> Receipt:
-    warning = "Token counts are estimates: the model's tokenizer is unknown."
+def receipt(question: Question, size: tuple[int, int], plan: Plan, model: str, exact_tokens: bool) -> Receipt:
+    """Before the model is asked."""
+    context = plan.grown.context
+    estimated = () if exact_tokens else ("Token counts are estimates: the model's tokenizer is unknown.",)
     return Receipt(
         collection=", ".join(question.collections),
         documents=size[0],
         passages=size[1],
-        hits=hits,
+        hits=len(plan.grown.asked.hits),
         read=tuple(map(_read, context.blocks)),
-        dropped=context.drops,
+        dropped=plan.drops,
         context_tokens=context.tokens,
         budget_tokens=context.budget,
         model=model,
         usage=None,
-        warnings=() if exact_tokens else (warning,),
+        warnings=(*estimated, *plan.notes()),
+        predicted_cached=plan.prompt.cached,
+        predicted_s=plan.seconds,
+        target_s=plan.target_s,
     )
 
 

@@ -15,14 +15,17 @@ from typing import TypeVar
 from rag import account, filters, followup, rewrite
 from rag.conversation import Turn
 from rag.conversations import Conversations
-from rag.gather import USUAL_TOKENS, Budget, gather
+from rag.gather import USUAL_TOKENS, gather
 from rag.gather import Limits as Limits
-from rag.grow import Asked, Grown, grow
-from rag.ports import Embedder, Generator, Reader, Reranker, Store, TokenCounter
+from rag.grow import Asked
+from rag.plan import Costs, Plan, Server, plan
+from rag.ports import Embedder, Generator, ModelInfo, Reader, Reranker, Store, TokenCounter
 from rag.reading import read
 from rag.reply import Reply
+from rag.residency import Residency
 from rag.retrieve import Search, retrieve
 from rag.stages import Stages
+from rag.template import Remembered
 from rag.types import Answer, Context, Hit, Question, Receipt
 
 T = TypeVar("T")
@@ -60,10 +63,12 @@ class Rag:
         reranker: Reranker | None = None,
         conversations: Conversations | None = None,
         rewrite_follow_ups: bool = False,
+        costs: Costs | None = None,
     ) -> None:
         self.store, self.embedder, self.tokens = store, embedder, tokens
         self.generator, self.limits, self.reranker = generator, limits, reranker
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
+        self.costs, self.residency = costs, Residency(Remembered(tokens.encode))
 
     async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
         """A Reading, Pieces, then the Answer, which its conversation has by then. Raises RagErrors, also between
@@ -73,18 +78,15 @@ class Rag:
         with self.conversations.taking_turn(question.conversation):
             turns = await asyncio.to_thread(self.conversations.turns, question.conversation)
             model = await self.generator.model()
-            budget = await asyncio.to_thread(self.limits.budget, question, model.window, self.tokens)
             searched_for = await self._standalone(question, turns, stages)
-            work = partial(self._grown, question, searched_for, turns, budget, stages)
-            grown, size = await self._reading(question, work)
-            hits, context = grown.asked.hits, grown.context
-            receipt = account.receipt(question, size, len(hits), context, model.name, self.tokens.exact)
-            receipt = replace(receipt, warnings=(*receipt.warnings, *grown.notes()))
+            work = partial(self._planned, question, searched_for, turns, model, stages)
+            made, size = await self._reading(question, work)
+            grown, hits, context = made.grown, made.grown.asked.hits, made.grown.context
+            receipt = account.receipt(question, size, made, model.name, self.tokens.exact)
             yield Reading(replace(receipt, seconds=stages.snapshot()), searched_for)
             if context.blocks:
-                reply, reserve = Reply(), self.limits.reserve(question, model.window)
-                pieces = reply.pieces(self.generator, grown.messages(), reserve, question.temperature, stages)
-                async with aclosing(pieces) as texts:
+                reply = Reply(self.generator, model, self.limits.reserve(question, model.window), stages)
+                async with aclosing(reply.pieces(made.prompt, question.temperature, self.residency)) as texts:
                     async for text in texts:
                         yield Piece(text)
                 answer = await asyncio.to_thread(
@@ -133,20 +135,22 @@ class Rag:
                 return await rewrite.rewritten(self.generator, question.text, turns)
         return followup.standalone(question.text, turns)
 
-    def _grown(
+    def _planned(
         self,
         question: Question,
         searched_for: str,
         turns: Sequence[Turn],
-        budget: Budget,
+        model: ModelInfo,
         stages: Stages,
         index: Reader,
-    ) -> tuple[Grown, tuple[int, int]]:
-        limit = self.limits.hits(budget.documents)
-        hits = self._retrieved(question, searched_for, limit, stages, index)
+    ) -> tuple[Plan, tuple[int, int]]:
+        budget = self.limits.budget(question, model.window, self.tokens)
+        hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
+        asked = Asked(question, searched_for, hits, turns, partial(self.residency.lead, model))
+        server = Server(model, self.residency, self.costs.current(model) if self.costs else None)
         with stages("pack"):
-            grown = grow(index, Asked(question, searched_for, hits, turns), budget, self.tokens)
-        return grown, index.size(question.among)
+            made = plan(index, asked, budget, self.tokens, server, self.limits.target_s(question))
+        return made, index.size(question.among)
 
     def _gathered(self, question: Question, budget: int, index: Reader) -> Context:
         hits = self._retrieved(question, question.text, self.limits.hits(budget), Stages(), index)

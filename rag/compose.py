@@ -21,6 +21,7 @@ from rag.owner import Owner, claim
 from rag.ports import Store, TokenCounter
 from rag.settings import Settings
 from rag.store.edge import EdgeStore
+from rag.template import Encode
 
 # What SmolLM2-135M can still make sense of, and what a laptop's CPU prefills in a few seconds; docs/log.md.
 MANAGED_CONTEXT_TOKENS, MANAGED_ANSWER_TOKENS = 1000, 128
@@ -63,9 +64,9 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         server = managed_server(settings) if settings.llm_url is None else None
         if server:
             stack.push_async_callback(server.stop)
-        generator = chat_client(settings, server)
-        stack.push_async_callback(generator.close)
         tokens = token_counter(settings, stack)
+        generator = chat_client(settings, server, tokens.encode)
+        stack.push_async_callback(generator.close)
         reranker = CrossEncoderReranker(settings.reranker) if settings.reranker else None
         conversations = Conversations(settings.data_dir / "conversations.db")
         stack.callback(conversations.close)
@@ -114,7 +115,7 @@ def managed_server(settings: Settings) -> VllmProcess:
     )
 
 
-def chat_client(settings: Settings, server: VllmProcess | None) -> ChatClient:
+def chat_client(settings: Settings, server: VllmProcess | None, encode: Encode | None = None) -> ChatClient:
     external = str(settings.llm_url).rstrip("/")
     return ChatClient(
         (lambda: address(server)) if server else (lambda: external),
@@ -122,6 +123,7 @@ def chat_client(settings: Settings, server: VllmProcess | None) -> ChatClient:
         api_key=settings.llm_api_key,
         window=settings.llm_window,
         timeout_s=settings.llm_timeout_s,
+        encode=encode,
     )
 
 

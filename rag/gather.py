@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rag import filters, prompt
+from rag import filters, order, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
 from rag.pack import pack, pack_whole
 from rag.ports import Reader, TokenCounter
@@ -25,6 +25,9 @@ GROWING = 2
 # A long budget needs more hits to be filled: one for so many tokens of it, up to a bound on what a search costs.
 TOKENS_PER_HIT, MOST_HITS = 80, 400
 
+# From a context, and the revision of each document of which more may be read, to the blocks to begin with.
+Lead = Callable[[Context, Mapping[str, str]], Sequence[order.Name]]
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -36,12 +39,18 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``context_tokens`` and ``answer_tokens`` of None: by the model's window."""
+    """``context_tokens`` and ``answer_tokens`` of None: by the model's window; ``target_ttft_ms``: no target."""
 
     search: int = 48
     question_characters: int = 8000
     context_tokens: int | None = None
     answer_tokens: int | None = None
+    target_ttft_ms: int | None = None
+
+    def target_s(self, question: Question) -> float | None:
+        """Seconds in which the answer is to begin."""
+        ms = question.target_ttft_ms or self.target_ttft_ms
+        return ms / 1000 if ms else None
 
     def check(self, text: str) -> None:
         """Raises BadRequest for a question that is empty or no text, QuestionTooLong for a long one."""
@@ -78,9 +87,15 @@ class Limits:
 
 
 def gather(
-    index: Reader, question: Question, hits: Sequence[Hit], budget: int, tokens: TokenCounter
+    index: Reader,
+    question: Question,
+    hits: Sequence[Hit],
+    budget: int,
+    tokens: TokenCounter,
+    lead: Lead | None = None,
 ) -> Context:
-    """What is read of the index for a question: all of a small corpus, else what its hits and the policy choose."""
+    """What is read of the index for a question: all of a small corpus, else what its hits and the policy choose, after
+    the blocks with which ``lead`` begins it."""
     if not hits:
         return Context((), (), 0, budget)
     counted = Counted(index, tokens)
@@ -99,7 +114,19 @@ def gather(
         if (passage := known.get((hit.document.id, hit.passage.ordinal)))
     ]
     headers = counted.headers(list(documents.values()), texts)
-    return pack(current, texts, budget, headers, question.policy)
+    context = pack(current, texts, budget, headers, question.policy)
+    names = lead(context, {d.id: d.revision for d in documents.values()}) if lead else ()
+    if not names:
+        return context
+    runs = order.runs_of(names, known | _named(counted, names, documents, question))
+    return pack(current, texts, budget, headers, question.policy, runs)
+
+
+def _named(
+    counted: Counted, names: Sequence[order.Name], documents: Mapping[str, Document], question: Question
+) -> dict[order.Place, Passage]:
+    read = (p for name in names for p in counted.read(documents[name.document_id], (name.first, name.last)))
+    return {(p.document_id, p.ordinal): p for p in read if filters.admits_passage(question.among, p)}
 
 
 class Counted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rag import conversation, filters
 from rag.conversation import Exchange, Ref, Repack, Turn
-from rag.gather import Budget, Counted, gather
+from rag.gather import Budget, Counted, Lead, gather
 from rag.ports import Message, Reader, TokenCounter
 from rag.types import Block, Context, Document, Filter, Hit, Question
 
@@ -19,12 +19,14 @@ _NOT_AMONG = "what was read before is not among what is asked about"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question of a conversation with the ``turns`` before it; ``hits`` are what was found for ``searched_for``."""
+    """A question of a conversation with the ``turns`` before it; ``hits`` are what was found for ``searched_for``.
+    ``lead``: rag.gather."""
 
     question: Question
     searched_for: str
     hits: Sequence[Hit]
-    turns: Sequence[Turn]
+    turns: Sequence[Turn] = ()
+    lead: Lead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Grown:
 
     def messages(self) -> list[Message]:
         return conversation.messages(self.past, self.new, self.asked.question.text)
+
+    @property
+    def first_blocks(self) -> Sequence[Block]:
+        """Those right behind the instructions."""
+        return self.past[0].blocks if self.past else self.new.blocks
 
     def turn(self, text: str) -> Turn:
         return Turn(
@@ -80,9 +87,10 @@ def grow(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter) -> G
 
 def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter) -> Grown:
     past = _recalled(index, asked, tokens)
-    fresh = _fresh(index, asked, budget.documents, tokens)
     if not past:
+        fresh = _fresh(index, asked, budget.documents, tokens)
         return Grown(asked, fresh, fresh)
+    fresh = gather(index, asked.question, asked.hits, budget.documents, tokens)
     sent = [block for each in past for block in each.blocks]
     new = conversation.appended(sent, fresh)
     blocks = (*sent, *new.blocks)
@@ -95,7 +103,7 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
 
 
 def _fresh(index: Reader, asked: Asked, budget: int, tokens: TokenCounter) -> Context:
-    return gather(index, asked.question, asked.hits, budget, tokens)
+    return gather(index, asked.question, asked.hits, budget, tokens, asked.lead)
 
 
 def _recalled(index: Reader, asked: Asked, tokens: TokenCounter) -> tuple[Exchange, ...]:

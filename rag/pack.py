@@ -34,17 +34,20 @@ def pack(
     budget: int,
     header_tokens: Mapping[str, int],
     policy: Policy = "auto",
+    lead: Sequence[Sequence[Passage]] = (),
 ) -> Context:
     """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever
     is known around them. ``header_tokens`` is what the line above a block of a document costs. ``tokens`` of the
-    result never exceed ``budget``."""
+    result never exceed ``budget``. ``lead`` are blocks to begin with, as far as they fit."""
     hits, repeated = without_duplicates(_once(hits))
     shelf = _Shelf(texts, header_tokens)
+    first = [run for run in lead if shelf.put(run, budget)]
     found = set(map(_place, hits))
     for place in _wanted(hits, texts, policy):
         if place in found or shelf.touches(place):  # a neighbour that did not fit is not leapt over
             shelf.take(*place, budget)
-    blocks = _blocks({hit.document.id: hit.document for hit in hits}, shelf.runs())
+    documents = {hit.document.id: hit.document for hit in hits}
+    blocks = _blocks(documents, [*first, *_most_read_first(documents, shelf.runs())])
     return Context(
         blocks=blocks,
         drops=(*_unread(hits, shelf), *_said(repeated, shelf)),
@@ -144,7 +147,7 @@ def pack_whole(
     needed = sum(header_tokens[d.id] + sum(p.tokens for p in texts[d.id]) for d in written)
     if needed > budget:
         return None
-    blocks = _blocks({d.id: d for d in written}, {d.id: [list(texts[d.id])] for d in written})
+    blocks = _blocks({d.id: d for d in written}, [texts[d.id] for d in sorted(written, key=_by_source)])
     return Context(blocks=blocks, drops=(), tokens=needed, budget=budget, whole_corpus=True)
 
 
@@ -155,14 +158,29 @@ class _Shelf:
         self._texts = {id_: {p.ordinal: p for p in passages} for id_, passages in texts.items()}
         self._header = header_tokens
         self.taken: dict[str, set[int]] = {}
+        self._put: set[Place] = set()  # in blocks of their own, which nothing joins
         self.tokens = 0
+
+    def put(self, run: Sequence[Passage], limit: int) -> bool:
+        """Takes a whole block, if it fits."""
+        cost = self._header[run[0].document_id] + sum(passage.tokens for passage in run)
+        if self.tokens + cost > limit:
+            return False
+        places = [(passage.document_id, passage.ordinal) for passage in run]
+        self._put.update(places)
+        for document_id, ordinal in places:
+            self.taken.setdefault(document_id, set()).add(ordinal)
+        self.tokens += cost
+        return True
 
     def take(self, document_id: str, ordinal: int, limit: int) -> bool:
         """Takes the passage if it is there, is not taken yet and keeps the total within ``limit``."""
         taken = self.taken.get(document_id, set())
         if ordinal in taken or ordinal not in self._texts[document_id]:
             return False
-        neighbours = (ordinal - 1 in taken) + (ordinal + 1 in taken)
+        neighbours = sum(
+            at in taken and (document_id, at) not in self._put for at in (ordinal - 1, ordinal + 1)
+        )
         # Alone it begins a run, beside one run it joins it, between two it makes them one.
         cost = self._texts[document_id][ordinal].tokens + (1 - neighbours) * self._header[document_id]
         if self.tokens + cost > limit:
@@ -179,10 +197,15 @@ class _Shelf:
         return place[1] - 1 in taken or place[1] + 1 in taken
 
     def runs(self) -> dict[str, list[list[Passage]]]:
-        """The taken passages of each document as runs of consecutive ones, in order."""
-        return {
-            document_id: _split([self._texts[document_id][ordinal] for ordinal in sorted(ordinals)])
+        """The taken passages of each document, but for blocks that were put whole, as runs of consecutive ones."""
+        left = {
+            document_id: sorted(o for o in ordinals if (document_id, o) not in self._put)
             for document_id, ordinals in self.taken.items()
+        }
+        return {
+            document_id: _split([self._texts[document_id][ordinal] for ordinal in ordinals])
+            for document_id, ordinals in left.items()
+            if ordinals
         }
 
 
@@ -196,10 +219,30 @@ def _split(passages: list[Passage]) -> list[list[Passage]]:
     return runs
 
 
-def _blocks(documents: Mapping[str, Document], runs: Mapping[str, list[list[Passage]]]) -> tuple[Block, ...]:
-    ordered = sorted(runs, key=lambda document_id: (documents[document_id].source, document_id))
-    flat = [(documents[document_id], run) for document_id in ordered for run in runs[document_id]]
-    return tuple(Block(number, document, tuple(run)) for number, (document, run) in enumerate(flat, 1))
+def _most_read_first(
+    documents: Mapping[str, Document], runs: Mapping[str, Sequence[Sequence[Passage]]]
+) -> list[Sequence[Passage]]:
+    """Prompts about the same document, or about those of one title, then begin alike, whatever else comes with them."""
+    read: dict[str, int] = {}
+    for id_, of_it in runs.items():
+        title = documents[id_].title
+        read[title] = read.get(title, 0) + sum(p.tokens for run in of_it for p in run)
+
+    def rank(id_: str) -> tuple[int, str, str, str]:
+        title = documents[id_].title
+        return -read[title], title, *_by_source(documents[id_])
+
+    return [run for id_ in sorted(runs, key=rank) for run in runs[id_]]
+
+
+def _by_source(document: Document) -> tuple[str, str]:
+    return document.source, document.id
+
+
+def _blocks(documents: Mapping[str, Document], runs: Sequence[Sequence[Passage]]) -> tuple[Block, ...]:
+    return tuple(
+        Block(number, documents[run[0].document_id], tuple(run)) for number, run in enumerate(runs, 1)
+    )
 
 
 def _unread(hits: Sequence[Hit], shelf: _Shelf) -> Iterator[Drop]:

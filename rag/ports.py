@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.template import Template
 from rag.types import Candidate, Document, Filter, Passage, Usage
 
 Vectors = NDArray[np.float32]
@@ -47,6 +49,9 @@ class TokenCounter(Protocol):
     @property
     def exact(self) -> bool: ...
     def count(self, texts: Sequence[str]) -> list[int]: ...
+    def encode(self, texts: Sequence[str]) -> list[list[int]] | None:
+        """Ids of the tokens, each text for itself; None where they are not known."""
+        ...
 
 
 class Reader(Protocol):
@@ -137,8 +142,20 @@ class Reranker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """``cuts`` are offsets in ``content`` at which its tokens are cut, too, so that what stands between two of them
+    has the same ones wherever it stands."""
+
     role: str
     content: str
+    cuts: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, role: str, pieces: Sequence[str]) -> Message:
+        return cls(role, "".join(pieces), tuple(accumulate(map(len, pieces[:-1]))))
+
+    @property
+    def pieces(self) -> list[str]:
+        return [self.content[a:b] for a, b in pairwise((0, *self.cuts, len(self.content)))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +168,22 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheShape:
+    """A server's prefix cache: ``blocks`` of ``block_size`` tokens each."""
+
+    block_size: int
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The served model: the name to ask for and its window in tokens (prompt and answer together)."""
+    """The served model: the name to ask for and its window in tokens (prompt and answer together). ``template`` where
+    prompts may be sent as token ids, ``cache`` where the server tells what its prefix cache is."""
 
     name: str
     window: int
+    template: Template | None = None
+    cache: CacheShape | None = None
 
 
 class Generator(Protocol):
@@ -164,8 +192,13 @@ class Generator(Protocol):
         ...
 
     def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
-        """Raises ModelUnavailable, ContextTooLong or ModelRefused, before or between pieces. Closing it ends
-        the generation on the server."""
+        """``ids``, where they are given, are what is sent. Raises ModelUnavailable, ContextTooLong or ModelRefused,
+        before or between pieces. Closing it ends the generation on the server."""
         ...

@@ -47,12 +47,15 @@ _NOT_FOUND_WORDS = re.compile(
 
 
 def messages(context: Context, question: str) -> list[Message]:
-    parts = [render(block) for block in context.blocks]
+    """Each block is a piece of its message."""
+    blocks = [f"{render(block)}\n\n" for block in context.blocks]
+    hint = ""
     if len(context.ranking) > 1:
-        first = ", ".join(f"[{number}]" for number in context.ranking[:3])
-        parts.append(f"{HINT} {first}")
-    parts.append(f"{QUESTION} {harmless(question)}")
-    return [Message("system", SYSTEM), Message("user", "\n\n".join(parts))]
+        hint = f"{HINT} {', '.join(f'[{number}]' for number in context.ranking[:3])}\n\n"
+    return [
+        Message("system", SYSTEM),
+        Message.of("user", [*blocks, f"{hint}{QUESTION} {harmless(question)}"]),
+    ]
 
 
 def render(block: Block) -> str:

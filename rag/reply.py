@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from rag.ports import Delta, Generator, Message
+from rag.ports import Delta, Generator, ModelInfo
+from rag.residency import Prompt, Residency
 from rag.stages import Stages
 from rag.text import repetition
 
 
 @dataclass(slots=True)
 class Reply:
-    """What has come so far."""
+    """``text`` and ``last`` are what has come so far, ``first_s`` the seconds until it began."""
 
+    generator: Generator
+    model: ModelInfo
+    max_tokens: int
+    stages: Stages
     text: str = ""
     last: Delta = field(default_factory=Delta)
+    first_s: float | None = None
 
     async def pieces(
-        self,
-        generator: Generator,
-        messages: Sequence[Message],
-        max_tokens: int,
-        temperature: float,
-        stages: Stages,
+        self, prompt: Prompt, temperature: float, residency: Residency
     ) -> AsyncGenerator[str, None]:
         """The text as it arrives. Closing it ends the generation on the server too."""
-        began, first = time.perf_counter(), None
-        stream = generator.stream(messages, max_tokens=max_tokens, temperature=temperature)
+        sent = await asyncio.to_thread(residency.sent, self.model, prompt)
+        began = time.perf_counter()
+        stream = self.generator.stream(
+            prompt.messages, max_tokens=self.max_tokens, temperature=temperature, ids=prompt.ids
+        )
         try:
             async with aclosing(stream) as deltas:
                 async for delta in deltas:
-                    if delta.text and first is None:
-                        first = time.perf_counter()
-                        stages.add("first_token", first - began)
+                    if delta.text and self.first_s is None:
+                        self.first_s = time.perf_counter() - began
+                        self.stages.add("first_token", self.first_s)
                     self._add(delta)
                     if delta.text:
                         yield delta.text
                     if self._is_circling(delta):
                         break
         finally:
-            stages.add("generate", time.perf_counter() - (first or began))
+            self.stages.add("generate", time.perf_counter() - began - (self.first_s or 0.0))
+            if sent:
+                sent.ended(self.text, self.last.usage.cached if self.last.usage else None)
 
     def _add(self, delta: Delta) -> None:
         self.text += delta.text

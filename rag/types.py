@@ -58,8 +58,7 @@ class Document:
 
     ``tokenizer`` names whose tokens are counted. Of ``pages``, ``ocr_pages`` were read from their image and
     ``empty_pages`` gave no text. ``modified_at`` is when the file was last changed (ISO 8601, UTC), ``language`` what
-    its text is written in (ISO 639-1; empty where that is not sure), ``fields`` its front matter.
-    """
+    its text is written in (ISO 639-1; empty where that is not sure), ``fields`` its front matter."""
 
     id: str
     collection: str
@@ -90,8 +89,7 @@ class Passage:
     """A tile of a document: ``"".join(p.text for p in passages) == text``, in order of ``ordinal``.
 
     A passage lies within one page or sheet and one section. ``line`` is the line that ``start`` is on. ``ocr`` is
-    None for a file's own text; for text that was recognized in an image, how sure that is (0 to 1).
-    """
+    None for a file's own text; for text that was recognized in an image, how sure that is (0 to 1)."""
 
     id: str
     document_id: str
@@ -131,8 +129,7 @@ class Filter:
     ``paths`` and ``headings`` are globs in which ``*`` also matches ``/``: one of them must match the document's path
     (or its end, from a ``/`` on), or a heading on the passage's path. ``types`` are endings (``pdf``) or media types
     (``image/*``). ``since`` and ``until`` are days of the file's last change, ``2026-01-31``. ``fields`` are those of
-    the front matter: its value, or one of its list. Nothing depends on upper or lower case.
-    """
+    the front matter: its value, or one of its list. Nothing depends on upper or lower case."""
 
     paths: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
@@ -229,8 +226,7 @@ class Citation:
     """A sentence of the answer tied to the words in a source that support it.
 
     ``sentence`` is a span of the answer's text, ``span`` one of the document's; ``quote`` is the document's
-    text at ``span``, word for word. ``origin`` tells a mark that the model wrote from support found afterwards.
-    """
+    text at ``span``, word for word. ``origin`` tells a mark that the model wrote from support found afterwards."""
 
     number: int
     sentence: Span
@@ -269,7 +265,9 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was searched, read and dropped for one question, what it cost, and how long each stage took."""
+    """What was searched, read and dropped for one question, what it cost, and how long each stage took. Of the prompt
+    ``predicted_cached`` tokens were expected in the server's cache (it says ``usage.cached``), the first token after
+    ``predicted_s`` (it took ``seconds["first_token"]``), None where that is not known; ``target_s`` was asked for."""
 
     collection: str
     documents: int
@@ -283,6 +281,9 @@ class Receipt:
     usage: Usage | None
     seconds: dict[str, float] = field(default_factory=dict, hash=False)
     warnings: tuple[str, ...] = ()
+    predicted_cached: int | None = None
+    predicted_s: float | None = None
+    target_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +332,8 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several;
-    ``policy`` is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on."""
+    ``policy`` is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on.
+    ``target_ttft_ms``: so much is read that the answer begins within these milliseconds (rag/plan.py)."""
 
     text: str
     collection: str | tuple[str, ...] = "default"
@@ -341,6 +343,7 @@ class Question:
     among: Filter = field(default_factory=Filter)
     policy: Policy = "auto"
     conversation: str | None = None
+    target_ttft_ms: int | None = None
 
     @property
     def collections(self) -> tuple[str, ...]:

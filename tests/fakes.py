@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+import zlib
 from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
@@ -43,7 +44,13 @@ class FakeCounter:
     exact = True
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        return [len(re.findall(r"\w+|[^\w\s]", text)) for text in texts]
+        return [len(self._tokens(text)) for text in texts]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[zlib.crc32(token.encode()) for token in self._tokens(text)] for text in texts]
+
+    def _tokens(self, text: str) -> list[str]:
+        return re.findall(r"\w+|[^\w\s]", text)
 
 
 class FakeGenerator:
@@ -59,7 +66,7 @@ class FakeGenerator:
         return ModelInfo("fake-model", self.window)
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
     ) -> AsyncGenerator[Delta, None]:
         self.sent.append(messages)
         if self.error:

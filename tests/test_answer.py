@@ -388,7 +388,7 @@ async def test_a_model_that_goes_round_in_circles_is_stopped(store: EdgeStore) -
 async def test_an_answer_that_was_cut_short_warns(store: EdgeStore) -> None:
     class Short(FakeGenerator):
         async def stream(
-            self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+            self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
         ) -> AsyncGenerator[Delta, None]:
             yield Delta("The battery", finish_reason="length")
 
@@ -426,7 +426,7 @@ class Closing(FakeGenerator):
     closed = False
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
     ) -> AsyncGenerator[Delta, None]:
         try:
             async with aclosing(
@@ -453,7 +453,7 @@ async def test_closing_the_stream_early_ends_the_generation(store: EdgeStore) ->
 async def test_cancelling_the_question_ends_the_generation(store: EdgeStore) -> None:
     class Stalled(Closing):
         async def stream(
-            self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+            self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
         ) -> AsyncGenerator[Delta, None]:
             try:
                 yield Delta("It ")

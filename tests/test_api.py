@@ -342,7 +342,7 @@ class Breaking(FakeGenerator):
         self.failure = failure
 
     async def stream(
-        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float
+        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
     ) -> AsyncGenerator[Delta, None]:
         yield Delta("The battery ")
         raise self.failure
@@ -692,7 +692,7 @@ class Endless(FakeGenerator):
         self.thinking, self.closed = asyncio.Event(), asyncio.Event()
 
     async def stream(
-        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float
+        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
     ) -> AsyncGenerator[Delta, None]:
         try:
             yield Delta("word ")

@@ -36,7 +36,7 @@ class Waiting(FakeGenerator):
         self.talking = asyncio.Event()
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
     ) -> AsyncGenerator[Delta, None]:
         async for delta in super().stream(messages, max_tokens=max_tokens, temperature=temperature):
             yield delta

@@ -75,8 +75,11 @@ def test_what_holds_of_every_context(made: Corpus, budget: int, policy: Policy) 
     for block in blocks:
         assert all(after.ordinal == before.ordinal + 1 for before, after in pairwise(block.passages))
         assert {p.document_id for p in block.passages} == {block.document.id}
-    order = [(block.document.source, block.passages[0].ordinal) for block in blocks]
-    assert order == sorted(order)
+    read_of = {block.document.id: 0 for block in blocks}
+    for block in blocks:
+        read_of[block.document.id] += block.tokens
+    order = [(-read_of[b.document.id], b.document.source, b.passages[0].ordinal) for b in blocks]
+    assert context.whole_corpus or order == sorted(order), "the document that is read most comes first"
     for before, after in pairwise(blocks):
         if before.document == after.document:
             assert before.passages[-1].ordinal + 1 < after.passages[0].ordinal, (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from rag.errors import ModelNotInstalled
 
@@ -39,10 +39,13 @@ class TokenizerFile:
         self.name = f"tokenizer:{hashlib.sha256(data).hexdigest()[:16]}"
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        return [
-            len(encoding.ids)
-            for encoding in self._tokenizer.encode_batch(list(map(_valid, texts)), add_special_tokens=False)
-        ]
+        return [len(encoding.ids) for encoding in self._encodings(texts)]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._encodings(texts)]
+
+    def _encodings(self, texts: Sequence[str]) -> list[Encoding]:
+        return self._tokenizer.encode_batch(list(map(_valid, texts)), add_special_tokens=False)
 
 
 def _valid(text: str) -> str:
@@ -58,6 +61,9 @@ class Estimate:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         return [-(-len(text.encode(errors="replace")) // 3) for text in texts]
+
+    def encode(self, texts: Sequence[str]) -> None:
+        return None
 
 
 class ServedTokenizer:
@@ -98,13 +104,17 @@ class ServedTokenizer:
         return f"served:{self._tokenizer}" if self.exact else Estimate.name
 
     def count(self, texts: Sequence[str]) -> list[int]:
+        encoded = self.encode(texts)
+        return Estimate().count(texts) if encoded is None else [len(ids) for ids in encoded]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]] | None:
         self._probe()
         if self.exact:
             try:
-                return [int(self._tokenize(text)["count"]) for text in texts]
+                return [[int(token) for token in self._tokenize(text)["tokens"]] for text in texts]
             except _FAILURES:
                 self.exact = False
-        return Estimate().count(texts)
+        return None
 
     def _probe(self) -> None:
         if self.exact or time.monotonic() - self._probed < self.PROBE_EVERY_S:

@@ -16,7 +16,9 @@ import httpx
 from httpx_sse import SSEError, aconnect_sse
 
 from rag.errors import ContextTooLong, ModelRefused, ModelUnavailable
+from rag.models.vllm_told import Told, tell
 from rag.ports import Delta, Message, ModelInfo
+from rag.template import Encode
 from rag.types import Usage
 
 _TOO_LONG = re.compile(
@@ -32,6 +34,7 @@ class ChatClient:
     """``base_url`` is asked for at every request, since a managed server may have moved to another port.
 
     ``model`` of ``None`` means the first that the server lists; ``window`` is used where the server tells none.
+    ``encode`` makes token ids as the served model's tokenizer does; with it prompts may be sent as ids.
     """
 
     def __init__(
@@ -42,10 +45,14 @@ class ChatClient:
         api_key: str | None = None,
         window: int = 32768,
         timeout_s: float = 600.0,
+        encode: Encode | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._api_key, self._timeout_s, self._transport = api_key, timeout_s, transport
         self._base_url, self._model, self._window = base_url, model, window
+        self._encode = encode
+        self._asked_for: str | None = None
+        self._told_by: dict[tuple[str, str], Told] = {}
 
     @cached_property
     def _http(self) -> httpx.AsyncClient:
@@ -60,7 +67,8 @@ class ChatClient:
             await self._http.aclose()
 
     async def model(self) -> ModelInfo:
-        url = f"{self._base_url()}/models"
+        base = self._base_url()
+        url = f"{base}/models"
         with _mapped(url):
             response = await self._http.get(url, timeout=10.0)
             _raise_for(response.status_code, response.text)
@@ -71,21 +79,38 @@ class ChatClient:
                 "Set OPENBOOK_LLM_MODEL to one that it serves.",
             )
         name = self._model or next(iter(served))
-        return ModelInfo(name, int(served[name].get("max_model_len") or self._window))
+        self._asked_for = name
+        told = await self._told(base.removesuffix("/v1"), name)
+        window = int(served[name].get("max_model_len") or self._window)
+        return ModelInfo(name, window, told.template, told.cache)
+
+    async def _told(self, root: str, model: str) -> Told:
+        """Asked once for each server that is reached: another one starts with another cache, if not another model."""
+        if self._encode is None:
+            return Told()
+        if (told := self._told_by.get((root, model))) is None:
+            told = self._told_by[root, model] = await tell(self._http, root, model, self._encode)
+        return told
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
+        said = [{"role": message.role, "content": _whole(message.content)} for message in messages]
         body = {
-            "model": (await self.model()).name,
-            "messages": [{"role": message.role, "content": _whole(message.content)} for message in messages],
+            "model": self._asked_for or (await self.model()).name,
+            **({"prompt": list(ids)} if ids else {"messages": said}),
             "max_tokens": max_tokens,
             "temperature": temperature,
             "stream": True,
             # vLLM then counts in every piece, so that an answer that is cut short is counted too.
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         }
-        url = f"{self._base_url()}/chat/completions"
+        url = f"{self._base_url()}/{'completions' if ids else 'chat/completions'}"
         with _mapped(url):
             async with aconnect_sse(self._http, "POST", url, json=body) as source:
                 if source.response.status_code != 200:
@@ -115,7 +140,7 @@ def _delta(chunk: dict[str, Any]) -> Delta:
         _refuse(code if isinstance(code, int) and code >= 400 else 500, json.dumps(chunk))
     choice = (chunk.get("choices") or [{}])[0]
     return Delta(
-        text=_whole((choice.get("delta") or {}).get("content") or ""),
+        text=_whole(choice.get("text") or (choice.get("delta") or {}).get("content") or ""),
         finish_reason=choice.get("finish_reason"),
         usage=_usage(chunk.get("usage") or {}),
     )

@@ -1,0 +1,129 @@
+"""Which blocks are read first, so that the server need not prefill again what it holds already. Pure.
+
+A server's prefix cache holds beginnings of prompts. So what was sent is kept as a tree of blocks from the
+instructions on, each path the beginning of a prompt; a context begins with the path of which the most is resident and
+wanted, and what else it holds follows by document, the most read first: the next prompt about the same things may
+then begin alike. A path may lead through blocks that are near but not chosen, as long as they take no more than a
+share of the budget from the last of what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rag.types import Block, Passage
+
+Place = tuple[str, int]  # a passage: its document's id and its ordinal
+
+SPARE = 0.25  # of the budget, for blocks on the path that were not chosen
+MOST_NODES = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A block without its text: passages ``first`` to ``last`` of a document's revision."""
+
+    document_id: str
+    revision: str
+    first: int
+    last: int
+
+    @property
+    def places(self) -> list[Place]:
+        return [(self.document_id, ordinal) for ordinal in range(self.first, self.last + 1)]
+
+
+class Cache(Protocol):
+    def resident(self, keys: Sequence[bytes]) -> int:
+        """How many of the first of these cache blocks are there."""
+        ...
+
+
+@dataclass(slots=True)
+class _Node:
+    """``tokens`` of the block's text; ``keys`` of the cache blocks that end in it."""
+
+    tokens: int = 0
+    keys: Sequence[bytes] = ()
+    children: dict[Name, _Node] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    names: tuple[Name, ...] = ()
+    wanted: int = 0  # tokens of it that are read anyway
+    extra: int = 0  # and that are not
+
+    @property
+    def gain(self) -> tuple[int, int]:
+        """What is spared, less what is read for it instead of something chosen."""
+        return self.wanted - self.extra, -self.extra
+
+
+class Tree:
+    """What was sent, from the instructions on. Not safe from threads."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+        self._nodes = 0
+
+    def add(self, blocks: Sequence[Block], keys: Sequence[Sequence[bytes]]) -> None:
+        """Blocks as they stood at the beginning of a prompt, and the cache blocks that end in each."""
+        node = self._root
+        for block, own in zip(blocks, keys, strict=True):
+            name = name_of(block)
+            if name not in node.children:
+                node.children[name] = _Node()
+                self._nodes += 1
+            node = node.children[name]
+            node.tokens, node.keys = block.tokens, own
+
+    def lead(
+        self, chosen: Mapping[Place, int], budget: int, documents: Mapping[str, str], cache: Cache
+    ) -> tuple[Name, ...]:
+        """The path to begin with. ``chosen``: the tokens of each passage that is to be read; ``documents``: the
+        revision of each document of which more may be read."""
+        self._prune(cache)
+        spare = int(budget * SPARE)
+        best, open_ = _Path(), [(self._root, _Path())]
+        while open_:
+            node, path = open_.pop()
+            best = max(best, path, key=lambda each: each.gain)
+            for name, child in node.children.items():
+                if documents.get(name.document_id) != name.revision:
+                    continue
+                wanted = sum(chosen.get(place, 0) for place in name.places)
+                extra = path.extra + child.tokens - wanted
+                if extra <= spare and cache.resident(child.keys) == len(child.keys):
+                    open_.append((child, _Path((*path.names, name), path.wanted + wanted, extra)))
+        return best.names
+
+    def _prune(self, cache: Cache) -> None:
+        """Without what the server no longer holds."""
+        if self._nodes > MOST_NODES:
+            self._nodes = _pruned(self._root, cache)
+
+
+def _pruned(node: _Node, cache: Cache) -> int:
+    node.children = {
+        name: child for name, child in node.children.items() if cache.resident(child.keys) == len(child.keys)
+    }
+    return sum(1 + _pruned(child, cache) for child in node.children.values())
+
+
+def name_of(block: Block) -> Name:
+    first, last = block.passages[0], block.passages[-1]
+    return Name(block.document.id, block.document.revision, first.ordinal, last.ordinal)
+
+
+def runs_of(names: Sequence[Name], passages: Mapping[Place, Passage]) -> list[tuple[Passage, ...]]:
+    """The passages of each block, up to the first that is not there whole."""
+    runs = []
+    for name in names:
+        run = tuple(passages[place] for place in name.places if place in passages)
+        if len(run) < name.last - name.first + 1:
+            break
+        runs.append(run)
+    return runs

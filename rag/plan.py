@@ -1,0 +1,102 @@
+"""What is read for a question, in which order, and how soon an answer can begin: the context that a target for the
+first token affords, given what the server has in its prefix cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from rag.gather import Budget
+from rag.grow import Asked, Grown, grow
+from rag.ports import ModelInfo, Reader, TokenCounter
+from rag.prefill import Cost
+from rag.residency import Prompt, Residency
+from rag.types import Drop
+
+ROUNDS = 6  # a smaller context may find less in the cache, so its cost is looked at again
+LEAST_TOKENS = 128  # of documents: a target that affords fewer is not kept
+OVER_BUDGET = "over the token budget"
+
+
+class Costs(Protocol):
+    """What prefill costs on the servers that are known. Blocks; safe to use from threads."""
+
+    def current(self, model: ModelInfo) -> Cost | None: ...
+    def observe(self, model: ModelInfo, new: int, cached: int, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``seconds`` to the first token are predicted where the server's speed is known; ``affordable`` tokens of
+    documents were all that ``target_s`` let be read, where that was less than the budget."""
+
+    grown: Grown
+    prompt: Prompt
+    seconds: float | None = None
+    target_s: float | None = None
+    affordable: int | None = None
+
+    def notes(self) -> Iterator[str]:
+        yield from self.grown.notes()
+        if self.target_s is not None and self.seconds is None:
+            yield "The target for the first token has no effect: the model server's speed is not known yet."
+        elif self.target_s is not None and self.seconds is not None and self.seconds > self.target_s:
+            yield f"The first token will take {self.seconds:.1f} s; the target was {self.target_s:.1f} s."
+
+    @property
+    def drops(self) -> tuple[Drop, ...]:
+        """With what the target left out told from what the budget did."""
+        drops = self.grown.context.drops
+        if self.affordable is None:
+            return drops
+        reason = f"not affordable within {self.target_s:.1f} s to the first token"
+        return tuple(replace(drop, reason=reason) if drop.reason == OVER_BUDGET else drop for drop in drops)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The model, and what is known of its cache and its speed."""
+
+    model: ModelInfo
+    residency: Residency
+    cost: Cost | None = None
+
+
+def plan(
+    index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter, server: Server, target_s: float | None
+) -> Plan:
+    """Reads less where the target wants it, as long as there is anything to leave out."""
+    left = budget.documents
+    made = _of(index, asked, replace(budget, documents=left), tokens, server, target_s)
+    for _ in range(ROUNDS):
+        over = _over(made, server.cost)
+        if over <= 0 or left <= LEAST_TOKENS:
+            break
+        left = max(LEAST_TOKENS, min(left, made.grown.context.tokens) - over)
+        made = _of(index, asked, replace(budget, documents=left), tokens, server, target_s)
+    return made if left == budget.documents else replace(made, affordable=left)
+
+
+def _of(
+    index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter, server: Server, target_s: float | None
+) -> Plan:
+    grown = grow(index, asked, budget, tokens)
+    prompt = server.residency.prompt(server.model, grown.messages(), grown.first_blocks)
+    if server.cost is None:
+        return Plan(grown, prompt, None, target_s)
+    return Plan(grown, prompt, server.cost.seconds(*_sizes(grown, prompt)), target_s)
+
+
+def _over(plan: Plan, cost: Cost | None) -> int:
+    """How many tokens more than the target affords."""
+    if cost is None or plan.target_s is None:
+        return 0
+    new, cached = _sizes(plan.grown, plan.prompt)
+    return new - cost.affordable(plan.target_s, cached)
+
+
+def _sizes(grown: Grown, prompt: Prompt) -> tuple[int, int]:
+    """Tokens that are to be prefilled and that are cached; where the prompt is sent as text, the context's at most."""
+    cached = prompt.cached or 0
+    return (grown.context.tokens if prompt.tokens is None else prompt.tokens - cached), cached

@@ -1,0 +1,134 @@
+"""What the model server has in its prefix cache, as far as what was sent to it tells. Safe to use from threads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+from rag.order import Name, Tree
+from rag.ports import CacheShape, Message, ModelInfo
+from rag.prefix_cache import Lease, NoRoom, PrefixCache
+from rag.template import Encode, Encoded
+from rag.types import Block, Context
+
+log = logging.getLogger(__name__)
+
+_END = 0  # stands for the token that ends a reply, whose id is not told; it is never computed
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent; ``blocks`` stand right behind the instructions. ``cached`` is how many of its ``tokens`` are
+    expected in the server's cache. Both are None where that is not known."""
+
+    messages: Sequence[Message]
+    blocks: Sequence[Block] = ()
+    encoded: Encoded | None = None
+    cached: int | None = None
+
+    @property
+    def ids(self) -> Sequence[int]:
+        return self.encoded.ids if self.encoded else ()
+
+    @property
+    def tokens(self) -> int | None:
+        return len(self.encoded.ids) if self.encoded else None
+
+
+@dataclass(slots=True)
+class _Held:
+    """Of one server: its cache, and the blocks that lie in it."""
+
+    cache: PrefixCache
+    tree: Tree = field(default_factory=Tree)
+
+    @classmethod
+    def of(cls, shape: CacheShape) -> _Held:
+        return cls(PrefixCache(shape.block_size, shape.blocks))
+
+
+class Residency:
+    """Knows nothing of servers that do not tell the shape of their cache, or whose prompts are not sent as ids."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._model: ModelInfo | None = None
+        self._held: _Held | None = None
+        self._lock = Lock()
+
+    def lead(self, model: ModelInfo, context: Context, documents: Mapping[str, str]) -> tuple[Name, ...]:
+        """The blocks to begin a context with instead of its own order; ``documents`` as rag.order has it."""
+        with self._lock:
+            if (held := self._of(model)) is None:
+                return ()
+            chosen = {
+                (passage.document_id, passage.ordinal): passage.tokens
+                for block in context.blocks
+                for passage in block.passages
+            }
+            return held.tree.lead(chosen, context.budget, documents, held.cache)
+
+    def prompt(self, model: ModelInfo, messages: Sequence[Message], blocks: Sequence[Block]) -> Prompt:
+        encoded = None
+        if model.template:
+            encoded = model.template.encode([message.pieces for message in messages], self._encode)
+        with self._lock:
+            held = self._of(model)
+            cached = held.cache.match(encoded.ids) if held and encoded else None
+        return Prompt(messages, blocks, encoded, cached)
+
+    def sent(self, model: ModelInfo, prompt: Prompt) -> Sent | None:
+        """The server is about to compute a prompt."""
+        with self._lock:
+            held = self._of(model)
+            if held is None or prompt.encoded is None:
+                return None
+            keys = held.cache.keys(prompt.ids)
+            try:
+                lease = held.cache.begin(prompt.ids, keys=keys)
+            except NoRoom:  # it waits for others to end; what it finds then is not known now
+                return None
+            held.tree.add(prompt.blocks, _own(keys, prompt, held.cache.block_size))
+            return Sent(self, held, lease)
+
+    def ended(self, sent: Sent, text: str, cached: int | None) -> None:
+        """The server has answered, or was stopped, after ``text``; it says that it found ``cached`` tokens."""
+        ids = (self._encode([text]) or [[]])[0] if text else []
+        with self._lock:
+            try:
+                sent.lease.extend([*ids, _END])
+            except NoRoom:
+                pass
+            finally:
+                sent.lease.end()
+            if cached is not None and cached < sent.lease.cached and sent.held is self._held:
+                log.info("the server found %d tokens in its cache, not %d", cached, sent.lease.cached)
+                self._held = None  # it was restarted, or serves others, too
+
+    def _of(self, model: ModelInfo) -> _Held | None:
+        if model != self._model:
+            self._model, self._held = model, None
+        if self._held is None and model.cache and model.template:
+            self._held = _Held.of(model.cache)
+        return self._held
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A prompt that the server is computing."""
+
+    residency: Residency
+    held: _Held
+    lease: Lease
+
+    def ended(self, text: str, cached: int | None) -> None:
+        self.residency.ended(self, text, cached)
+
+
+def _own(keys: Sequence[bytes], prompt: Prompt, block_size: int) -> list[Sequence[bytes]]:
+    """The cache blocks that end in each block of the prompt; those of the instructions in the first."""
+    assert prompt.encoded
+    ends = [0, *prompt.encoded.ends[1 : len(prompt.blocks) + 1]]
+    return [keys[ends[at] // block_size : end // block_size] for at, end in enumerate(ends[1:])]
