@@ -36,7 +36,7 @@ WINDOW = 64  # observed requests that are remembered
 _JUDGED = 32  # of them that say how sure it is
 _RECENT = 9  # of them that say how fast the machine is now
 _REFIT_EVERY = 16
-_ENOUGH = 8  # observations that say something of others
+ENOUGH = 8  # observations that say something of others
 _TOLD_APART = 4  # long by short requests, from which on a first shape is believed
 
 
@@ -113,7 +113,7 @@ class Cost:
     @property
     def sure(self) -> bool:
         """Whether it predicts as well as targets need: nine of ten within a fifth."""
-        return self.spread.samples >= _ENOUGH and self.spread.p90 <= 0.2
+        return self.spread.samples >= ENOUGH and self.spread.p90 <= 0.2
 
     def describe(self) -> str:
         spread = self.spread
@@ -230,7 +230,7 @@ class Observed:
         self._calibration = tuple(calibration)
         self._seen: deque[Sample] = deque(maxlen=WINDOW)
         self._told: deque[tuple[Sample, float]] = deque(maxlen=_JUDGED)  # with what had been predicted
-        self._until_fit = _ENOUGH
+        self._until_fit = ENOUGH
 
     @property
     def cost(self) -> Cost | None:
@@ -238,7 +238,7 @@ class Observed:
         if self._shape is None:
             return None
         now = self._shape.scaled(self._pace(self._shape))
-        if len(self._told) < _ENOUGH:
+        if len(self._told) < ENOUGH:
             return now
         samples, predicted = zip(*self._told, strict=True)
         return replace(now, spread=spread(samples, predicted))
