@@ -23,7 +23,8 @@ class ConversationList:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``url`` is None where no service runs, ``jobs`` those that run or wait for one."""
+    """``url`` is None where no service runs, ``model_url`` where it runs no model server of its own; ``jobs`` are those
+    that run or wait for a service."""
 
     version: str
     pid: int
@@ -33,3 +34,4 @@ class Status:
     embedder: str
     collections: dict[str, Size]
     jobs: tuple[Pending, ...] = ()
+    model_url: str | None = None

@@ -254,6 +254,7 @@ async def status(engine: EngineOf, request: Request) -> Status:
         embedder=engine.rag.embedder.name,
         collections=await asyncio.to_thread(catalog.sizes, engine.rag.store, engine.rag.embedder),
         jobs=tuple(await asyncio.to_thread(request.state.runner.jobs.pending)),
+        model_url=engine.server.status.url if engine.server else None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import api.calibrate_cli
 import api.chat_cli
 import api.cli
 import evals.cli
@@ -52,6 +53,7 @@ for command in (
     ingest.cli.rm,
     ingest.cli.reindex,
     api.cli.doctor,
+    api.calibrate_cli.calibrate,
     evals.cli.verify,
 ):
     app.command()(command)

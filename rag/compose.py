@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from rag import calibrations
 from rag.answer import Limits, Rag
 from rag.conversations import Conversations
 from rag.errors import ModelUnavailable
@@ -70,6 +71,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         reranker = CrossEncoderReranker(settings.reranker) if settings.reranker else None
         conversations = Conversations(settings.data_dir / "conversations.db")
         stack.callback(conversations.close)
+        reached = (lambda: address(server)) if server else (lambda: str(settings.llm_url))
         rag = Rag(
             store,
             cached,
@@ -79,6 +81,9 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
             reranker,
             conversations=conversations,
             rewrite_follow_ups=settings.rewrite_follow_ups,
+            costs=calibrations.CostsAt(
+                calibrations.CostBook(settings.data_dir / calibrations.FOLDER), reached
+            ),
         )
         yield Engine(rag, owner, server, preload=embedder.load)
 

@@ -178,12 +178,14 @@ class CacheShape:
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """The served model: the name to ask for and its window in tokens (prompt and answer together). ``template`` where
-    prompts may be sent as token ids, ``cache`` where the server tells what its prefix cache is."""
+    prompts may be sent as token ids, ``cache`` where the server tells what its prefix cache is, ``server`` is its version
+    where it tells that."""
 
     name: str
     window: int
     template: Template | None = None
     cache: CacheShape | None = None
+    server: str = ""
 
 
 class Generator(Protocol):

@@ -36,7 +36,7 @@ WINDOW = 64  # observed requests that are remembered
 _JUDGED = 32  # of them that say how sure it is
 _RECENT = 9  # of them that say how fast the machine is now
 _REFIT_EVERY = 16
-_ENOUGH = 8  # observations that say something of others
+ENOUGH = 8  # observations that say something of others
 _TOLD_APART = 4  # long by short requests, from which on a first shape is believed
 
 
@@ -55,14 +55,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How observations lie around a prediction. ``median`` and ``p90`` are of the relative error, ``slow`` is the
-    ratio of observed to predicted seconds that nine of ten stay within; of prompts from ``shortest`` to ``longest``
-    tokens."""
+    """How observations lie around a prediction. ``median`` and ``p90`` are of the relative error. Nine of ten stay
+    within ``slow`` times what is predicted, of the half that takes longer, and within ``delay`` seconds above it, of
+    the other: short ones scatter by milliseconds, which are much of them. Prompts had from ``shortest`` to
+    ``longest`` tokens."""
 
     samples: int = 0
     median: float = 0.0
     p90: float = 0.0
     slow: float = 1.0
+    delay: float = 0.0
     shortest: int = 0
     longest: int = 0
 
@@ -85,7 +87,8 @@ class Cost:
     def affordable(self, target_s: float, cached: int = 0, most: int = MOST) -> int:
         """The most new tokens behind ``cached`` ones with which nine of ten requests start within LATE times the
         target, and half of them within it; 0 where none do. Never more than ``most``."""
-        return self.within(target_s * min(1.0, LATE / self.spread.slow), cached, most)
+        late = LATE * target_s
+        return self.within(min(target_s, late / self.spread.slow, late - self.spread.delay), cached, most)
 
     def within(self, seconds: float, cached: int = 0, most: int = MOST) -> int:
         """The most new tokens for which ``self.seconds`` gives no more than ``seconds``, or 0."""
@@ -113,7 +116,7 @@ class Cost:
     @property
     def sure(self) -> bool:
         """Whether it predicts as well as targets need: nine of ten within a fifth."""
-        return self.spread.samples >= _ENOUGH and self.spread.p90 <= 0.2
+        return self.spread.samples >= ENOUGH and self.spread.p90 <= 0.2
 
     def describe(self) -> str:
         spread = self.spread
@@ -140,23 +143,27 @@ def fit(samples: Sequence[Sample]) -> Cost:
 
 
 def spread(samples: Sequence[Sample], predicted: Sequence[float]) -> Spread:
-    ratios = np.array([s.seconds for s in samples]) / np.maximum(predicted, _INSTANT)
-    errors = np.abs(1 / ratios - 1)  # relative to what was observed
+    expected = np.maximum(predicted, _INSTANT)
+    observed = np.array([sample.seconds for sample in samples])
+    errors = np.abs(expected / observed - 1)
+    is_long = expected >= np.median(expected)
     return Spread(
         samples=len(samples),
         median=float(np.median(errors)),
         p90=float(np.quantile(errors, 0.9)),
-        slow=_nine_of_ten(ratios),
-        shortest=min(s.prompt for s in samples),
-        longest=max(s.prompt for s in samples),
+        slow=_nine_of_ten((observed / expected)[is_long]),
+        delay=max(0.0, _nine_of_ten((observed - expected)[~is_long])),
+        shortest=min(sample.prompt for sample in samples),
+        longest=max(sample.prompt for sample in samples),
     )
 
 
-def _nine_of_ten(ratios: Floats) -> float:
-    """What the next one stays within nine times of ten: a little above the ratios' own quantile, as they are few
-    (the conformal quantile, https://arxiv.org/abs/2107.07511)."""
-    share = min(1.0, math.ceil(0.9 * (len(ratios) + 1)) / len(ratios))
-    return float(np.quantile(ratios, share, method="higher"))
+def _nine_of_ten(values: Floats) -> float:
+    """What nine of ten to come stay within: a standard error above the quantile of these, as they are few."""
+    if not len(values):
+        return 0.0
+    share = min(1.0, 0.9 + math.sqrt(0.9 * 0.1 / len(values)))
+    return float(np.quantile(values, share, method="higher"))
 
 
 def _left_out(samples: Sequence[Sample]) -> list[float]:
@@ -230,7 +237,7 @@ class Observed:
         self._calibration = tuple(calibration)
         self._seen: deque[Sample] = deque(maxlen=WINDOW)
         self._told: deque[tuple[Sample, float]] = deque(maxlen=_JUDGED)  # with what had been predicted
-        self._until_fit = _ENOUGH
+        self._until_fit = ENOUGH
 
     @property
     def cost(self) -> Cost | None:
@@ -238,7 +245,7 @@ class Observed:
         if self._shape is None:
             return None
         now = self._shape.scaled(self._pace(self._shape))
-        if len(self._told) < _ENOUGH:
+        if len(self._told) < ENOUGH:
             return now
         samples, predicted = zip(*self._told, strict=True)
         return replace(now, spread=spread(samples, predicted))

@@ -136,6 +136,17 @@ def test_token_counts_are_those_of_the_server(service: Service) -> None:
     assert -0.03 * receipt.context_tokens < around < 300
 
 
+def test_prefill_is_calibrated_beside_the_service_and_gone_on_with(service: Service) -> None:
+    first = service.json("calibrate", "--minutes", "0.3")
+    assert first["samples"] == first["measured"] > 3
+    assert first["of"]["block_size"] == BLOCK
+    assert first["of"]["server"].startswith("vLLM ")
+    assert any(row["warm_s"] < row["cold_s"] for row in first["table"])
+    again = service.json("calibrate", "--minutes", "0.3")
+    assert again["of"] == first["of"]
+    assert again["samples"] == first["samples"] + again["measured"]
+
+
 def test_a_killed_model_server_comes_back(service: Service, samples: Path) -> None:
     assert service.process is not None
     servers = [

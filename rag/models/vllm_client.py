@@ -82,7 +82,7 @@ class ChatClient:
         self._asked_for = name
         told = await self._told(base.removesuffix("/v1"), name)
         window = int(served[name].get("max_model_len") or self._window)
-        return ModelInfo(name, window, told.template, told.cache)
+        return ModelInfo(name, window, told.template, told.cache, told.server)
 
     async def _told(self, root: str, model: str) -> Told:
         """Asked once for each server that is reached: another one starts with another cache, if not another model."""

@@ -31,11 +31,14 @@ _THINKS, _HAS_THOUGHT, _CHANNELS = "<think>", "</think>", "<|start|>"
 class Told:
     template: Template | None = None
     cache: CacheShape | None = None
+    server: str = ""
 
 
 async def tell(http: httpx.AsyncClient, root: str, model: str, encode: Encode) -> Told:
     """Nothing of what a server does not tell."""
-    told = Told(await _template(http, root, model, encode), await _shape(http, root))
+    told = Told(
+        await _template(http, root, model, encode), await _shape(http, root), await _version(http, root)
+    )
     log.info(
         "the model server at %s: %s, prompts as %s", root, told.cache, "ids" if told.template else "text"
     )
@@ -76,3 +79,12 @@ async def _shape(http: httpx.AsyncClient, root: str) -> CacheShape | None:
         return CacheShape(int(labels["block_size"]), int(labels["num_gpu_blocks"]))
     except (*_FAILURES, IndexError):
         return None
+
+
+async def _version(http: httpx.AsyncClient, root: str) -> str:
+    try:
+        reply = await http.get(f"{root}/version", timeout=10.0)
+        reply.raise_for_status()
+        return f"vLLM {reply.json()['version']}"
+    except _FAILURES:
+        return ""

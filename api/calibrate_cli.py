@@ -1,0 +1,149 @@
+"""``openbook calibrate``: how fast the model server reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from api.replies import Status
+from rag.calibrate import Progress
+from rag.calibrate import calibrate as measure
+from rag.calibrations import FOLDER, Calibration, Fingerprint, fingerprint
+from rag.compose import ModelServer, chat_client, open_rag
+from rag.ports import Generator
+from rag.prefill import Cost, fit
+from rag.remote import find_service
+from rag.settings import Settings, load_settings
+from rag.terminal import JsonOption, err, literal, out, print_json
+
+WARM = 0.9  # of a prompt, in the table
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Seconds to the first token of a prompt of which nothing, or nine tenths, is cached."""
+
+    tokens: int
+    cold_s: float
+    warm_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """``measured`` of the samples are of this run."""
+
+    of: Fingerprint
+    file: str
+    samples: int
+    measured: int
+    cost: Cost
+    table: tuple[Row, ...]
+
+
+def calibrate(
+    minutes: Annotated[float, typer.Option(min=0.1, help="When to stop, at the latest.")] = 5.0,
+    again: Annotated[
+        bool, typer.Option("--again", help="Begin anew; by default what was measured before is kept.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how fast the model server reads, which predicts first tokens; a run that was ended goes on."""
+    told = asyncio.run(_calibrate(load_settings(), minutes * 60, again))
+    if as_json:
+        print_json(told)
+    else:
+        _print(told)
+
+
+async def _calibrate(settings: Settings, limit_s: float, again: bool) -> Calibrated:
+    with err.status("asking the model server", spinner="dots") as spinner:
+        async with _model_server(settings, lambda text: spinner.update(literal(text))) as (generator, url):
+            model = await generator.model()
+            of = fingerprint(model, url)
+            calibration = Calibration(settings.data_dir / FOLDER, of)
+            if again:
+                calibration.begin_anew()
+            done = calibration.load()
+            async with aclosing(measure(generator, limit_s, done, calibration.keep)) as steps:
+                async for step in steps:
+                    spinner.update(_told(step))
+    return _calibrated(calibration, of, len(done))
+
+
+@asynccontextmanager
+async def _model_server(
+    settings: Settings, say: Callable[[str], None]
+) -> AsyncIterator[tuple[Generator, str]]:
+    """The one that questions go to, and where it is: OPENBOOK_LLM_URL, the running service's, or one of its own."""
+    url = str(settings.llm_url) if settings.llm_url else _service_model(settings)
+    if url:
+        client = chat_client(settings.model_copy(update={"llm_url": url}), None)
+        try:
+            yield client, url
+        finally:
+            await client.close()
+        return
+    async with open_rag(settings, "openbook calibrate") as engine:
+        assert engine.server is not None
+        await _ready(engine.server, say)
+        yield engine.rag.generator, engine.server.status.url or ""
+
+
+def _service_model(settings: Settings) -> str | None:
+    service = find_service(settings.data_dir)
+    return service.call("GET", "/v1/status", Status).model_url if service else None
+
+
+async def _ready(server: ModelServer, say: Callable[[str], None]) -> None:
+    await server.start()
+    waiting = asyncio.ensure_future(server.wait_ready())
+    while not waiting.done():
+        await asyncio.wait([waiting], timeout=0.5)
+        say(f"starting the model server: {server.status.detail}")
+    await waiting
+
+
+def _told(step: Progress) -> str:
+    rate = f", {step.rate:,.0f} tokens/s" if step.rate else ""
+    minutes, seconds = divmod(round(step.left_s), 60)
+    return f"{step.step}/{step.steps}: {step.tokens:,} tokens{rate}, at most {minutes}:{seconds:02} left"
+
+
+def _calibrated(calibration: Calibration, of: Fingerprint, before: int) -> Calibrated:
+    samples = [sample for _, sample in calibration.load()]
+    cost = fit(samples)
+    table = tuple(
+        Row(tokens, cost.seconds(tokens), cost.seconds(tokens - int(WARM * tokens), int(WARM * tokens)))
+        for tokens in _lengths(of.window)
+    )
+    return Calibrated(of, str(calibration.path), len(samples), len(samples) - before, cost, table)
+
+
+def _lengths(window: int) -> list[int]:
+    lengths = [length for exponent in range(10, 24) if (length := 2**exponent) < window]
+    return [*lengths, window]
+
+
+def _print(told: Calibrated) -> None:
+    cost = told.cost
+    out.print(str(told.of), markup=False)
+    parts = (
+        f"{cost.fixed * 1e3:.0f} ms",
+        f"{cost.per_token * 1e6:,.1f} µs a token",
+        f"{cost.per_pair * 1e9:,.1f} ns a pair of tokens",
+        f"{cost.per_cached * 1e6:,.1f} µs a cached token",
+    )
+    out.print("first token: " + " + ".join(parts), markup=False)
+    out.print(f"left out of the fit and predicted: {cost.describe()}", markup=False)
+    table = Table("tokens", "cold, s", f"{WARM:.0%} cached, s", box=None)
+    for row in told.table:
+        note = "" if row.tokens <= cost.spread.longest * 1.1 else " (longer than measured)"
+        table.add_row(f"{row.tokens:,}", f"{row.cold_s:.2f}", f"{row.warm_s:.2f}{note}")
+    out.table(table)
+    err.print(f"{told.measured} samples measured now, kept in {told.file}", markup=False)
