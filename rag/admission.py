@@ -267,8 +267,8 @@ class Gate:
 
     @asynccontextmanager
     async def turn(self, ticket: Ticket, seconds: float) -> AsyncIterator[Callable[[], None]]:
-        """A slice of so many seconds of prefill. Gives what is to be called at the first token, where an answer
-        follows it."""
+        """A slice of so many seconds of prefill; who has more asks for the next one at once. Gives what is to be
+        called at the first token, where an answer follows it."""
         with self._asking(ticket, seconds) as called:
             if not self._line.has_turn(ticket):
                 await called.wait()
@@ -286,9 +286,8 @@ class Gate:
         self._settle()
         try:
             yield called
-        except (
-            BaseException
-        ):  # whoever does not wait to the end wants no turn, though it may have come just now
+        except BaseException:
+            # Whoever does not wait to the end wants no turn, though it may have come just now.
             self._line.end(ticket, self._clock())
             self._settle()
             raise

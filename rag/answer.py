@@ -6,6 +6,7 @@ A question of a conversation comes after its earlier turns; one that stands alon
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -13,12 +14,14 @@ from functools import partial
 from typing import TypeVar
 
 from rag import account, filters, followup, rewrite
+from rag.admission import Gate, Ticket, Waiting
 from rag.conversation import Turn
 from rag.conversations import Conversations
 from rag.gather import USUAL_TOKENS, Budget, gather
 from rag.gather import Limits as Limits
 from rag.grow import Asked, Grown, grow
 from rag.ports import Embedder, Generator, Reader, Reranker, Store, TokenCounter
+from rag.prefill import Cost
 from rag.reading import read
 from rag.reply import Reply
 from rag.retrieve import Search, retrieve
@@ -26,12 +29,12 @@ from rag.stages import Stages
 from rag.types import Answer, Context, Hit, Question, Receipt
 
 T = TypeVar("T")
+ROUGHLY = Cost(fixed=0.0, per_token=1e-3, per_pair=0.0)  # of a server that nothing is known of
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The first event of an answer: what the model is about to read, and what the index was asked for it. The receipt
-    is not complete yet."""
+    """What the model reads from now on, and what the index was asked for it. The receipt is not complete yet."""
 
     receipt: Receipt
     searched_for: str = ""
@@ -44,7 +47,7 @@ class Piece:
     text: str
 
 
-Event = Reading | Piece | Answer
+Event = Waiting | Reading | Piece | Answer
 
 
 class Rag:
@@ -60,17 +63,20 @@ class Rag:
         reranker: Reranker | None = None,
         conversations: Conversations | None = None,
         rewrite_follow_ups: bool = False,
+        gate: Gate | None = None,
+        prefill_s: Callable[[int], float] = ROUGHLY.seconds,
     ) -> None:
         self.store, self.embedder, self.tokens = store, embedder, tokens
         self.generator, self.limits, self.reranker = generator, limits, reranker
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
+        self.gate, self.prefill_s = gate or Gate(), prefill_s
 
     async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
-        """A Reading, Pieces, then the Answer, which its conversation has by then. Raises RagErrors, also between
-        events."""
-        stages = Stages()
-        await self.check(question)
-        with self.conversations.taking_turn(question.conversation):
+        """Waitings, if others come first, a Reading, Pieces, then the Answer, which its conversation has by then.
+        Raises RagErrors, also between events; Overloaded before the first one."""
+        stages, ticket = Stages(), Ticket(question.priority, question.client)
+        with self.gate.entered(ticket), self.conversations.taking_turn(question.conversation):
+            await self.check(question)
             turns = await asyncio.to_thread(self.conversations.turns, question.conversation)
             model = await self.generator.model()
             budget = await asyncio.to_thread(self.limits.budget, question, model.window, self.tokens)
@@ -80,12 +86,18 @@ class Rag:
             hits, context = grown.asked.hits, grown.context
             receipt = account.receipt(question, size, len(hits), context, model.name, self.tokens.exact)
             receipt = replace(receipt, warnings=(*receipt.warnings, *grown.notes()))
+            if context.blocks:
+                cost_s = self.prefill_s(context.tokens)
+                async with aclosing(self._waiting(ticket, cost_s, stages)) as reports:
+                    async for waiting in reports:
+                        yield waiting
             yield Reading(replace(receipt, seconds=stages.snapshot()), searched_for)
             if context.blocks:
                 reply, reserve = Reply(), self.limits.reserve(question, model.window)
                 pieces = reply.pieces(self.generator, grown.messages(), reserve, question.temperature, stages)
-                async with aclosing(pieces) as texts:
+                async with self.gate.turn(ticket, cost_s) as prefilled, aclosing(pieces) as texts:
                     async for text in texts:
+                        prefilled()
                         yield Piece(text)
                 answer = await asyncio.to_thread(
                     account.answered, question, reply, context, hits, receipt, stages
@@ -123,6 +135,16 @@ class Rag:
         return await self._reading(
             question, partial(self._retrieved, question, question.text, limit, Stages())
         )
+
+    async def _waiting(self, ticket: Ticket, cost_s: float, stages: Stages) -> AsyncGenerator[Waiting, None]:
+        self.gate.weigh(ticket, cost_s)
+        began, waited = time.perf_counter(), False
+        async with aclosing(self.gate.waiting(ticket, cost_s)) as reports:
+            async for waiting in reports:
+                waited = True
+                yield waiting
+        if waited:
+            stages.add("wait", time.perf_counter() - began)
 
     async def _reading(self, question: Question, work: Callable[[Reader], T]) -> T:
         return await asyncio.to_thread(read, self.store, question.collections, work)

@@ -331,7 +331,8 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several;
-    ``policy`` is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on."""
+    ``policy`` is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on. Where
+    questions wait, those of higher ``priority`` go first, and each ``client`` has its share."""
 
     text: str
     collection: str | tuple[str, ...] = "default"
@@ -341,6 +342,8 @@ class Question:
     among: Filter = field(default_factory=Filter)
     policy: Policy = "auto"
     conversation: str | None = None
+    priority: int = 0
+    client: str = ""
 
     @property
     def collections(self) -> tuple[str, ...]:
