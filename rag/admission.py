@@ -98,7 +98,8 @@ class Line:
         self._had_s: dict[str, float] = defaultdict(float)  # by key; only differences matter
         self._answer_s = 0.0  # how long answers take lately
 
-    def __len__(self) -> int:
+    @property
+    def requests(self) -> int:
         return len(self._places)
 
     def enter(self, ticket: Ticket, now: float) -> None:
@@ -238,8 +239,10 @@ class Gate:
         self._line, self._clock = Line(rules), clock
         self._calls: dict[Ticket, asyncio.Event] = {}
 
-    def __len__(self) -> int:
-        return len(self._line)
+    @property
+    def requests(self) -> int:
+        """In the line, with a turn or without."""
+        return self._line.requests
 
     @contextmanager
     def entered(self, ticket: Ticket) -> Iterator[None]:
