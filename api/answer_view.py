@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rag.admission import Waiting
 from rag.answer import Event, Piece, Reading
 from rag.terminal import err, literal, out
 
@@ -23,6 +24,9 @@ def answer_view(*, quiet: bool) -> Iterator[View]:
     with err.status("reading", spinner="dots") as spinner:
 
         def show(event: Event) -> None:
+            if isinstance(event, Waiting):
+                told(f"waiting: {ordinal(event.position)}, about {event.start_s:,.0f} s")
+                return
             if isinstance(event, Reading):
                 receipt = event.receipt
                 told(f"{receipt.model} is reading {receipt.context_tokens:,} tokens")
@@ -39,3 +43,8 @@ def answer_view(*, quiet: bool) -> Iterator[View]:
             spinner.update(literal(text))
 
         yield View(told, show)
+
+
+def ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from api.answer_view import View
 from rag import wire
+from rag.admission import Waiting
 from rag.answer import Piece, Reading
 from rag.compose import Engine, open_rag
 from rag.conversations import Summary
@@ -17,7 +18,7 @@ from rag.remote import Remote, find_service
 from rag.settings import Settings
 from rag.types import Answer, Question
 
-EVENTS: dict[str, type[Any]] = {"reading": Reading, "piece": Piece, "answer": Answer}
+EVENTS: dict[str, type[Any]] = {"waiting": Waiting, "reading": Reading, "piece": Piece, "answer": Answer}
 
 
 class Asked(Protocol):
@@ -54,7 +55,7 @@ class _Service:
     def answer(self, question: Question, view: View) -> Answer:
         body = wire.dump(question) | {"question": question.text, "stream": True}
         body["filter"] = body.pop("among")
-        del body["text"]
+        del body["text"], body["client"]  # which is who calls
         for event in self._remote.stream("POST", "/v1/answer", EVENTS, last="answer", json=body):
             view.show(event)
         assert isinstance(event, Answer)

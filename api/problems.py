@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,7 @@ STATUS: tuple[tuple[type[e.RagError], int], ...] = (  # the first that fits, so 
     (e.StoreUnavailable, 503),
     (e.ContextTooLong, 422),
     (e.ConversationBusy, 409),
+    (e.Overloaded, 429),
     (e.ModelRefused, 502),
     (e.ModelError, 503),
     (e.RagError, 500),
@@ -93,14 +95,19 @@ def unexpected() -> JSONResponse:
 
 
 def _reply(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    wait = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
     content = problem.model_dump(exclude=set() if problem.errors else {"errors"})
-    return JSONResponse(content, problem.status, wait | dict(headers or {}), "application/problem+json")
+    return JSONResponse(content, problem.status, headers, "application/problem+json")
 
 
 async def _rag_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, e.RagError)
-    return _reply(problem_of(error))
+    return _reply(problem_of(error), _retry_after(error))
+
+
+def _retry_after(error: e.RagError) -> dict[str, str]:
+    if isinstance(error, e.Overloaded):
+        return {"Retry-After": str(math.ceil(error.retry_after_s))}
+    return {"Retry-After": str(RETRY_AFTER_S)} if status_of(error) == 503 else {}
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

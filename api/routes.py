@@ -36,7 +36,7 @@ from ingest.pipeline import check_there, stepwise
 from ingest.reindex import reindexed
 from ingest.report import FileResult, Found, Progress, Report, Waiting
 from ingest.run import Run, begin
-from rag import wire
+from rag import admission, wire
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine
 from rag.errors import BadRequest, RagError
@@ -74,7 +74,7 @@ def owner_only(engine: EngineOf, authorization: Annotated[str, Header()] = "") -
 @router.post(
     "/v1/answer",
     response_model=Answer,
-    responses={200: SSE, **problems_of(404, 409, 413, 422, 502, 503)},
+    responses={200: SSE, **problems_of(404, 409, 413, 422, 429, 502, 503)},
     summary="Answer a question from a collection, with citations and a receipt",
 )
 async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any:
@@ -87,6 +87,8 @@ async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any
         among=body.filter,
         policy=body.policy,
         conversation=body.conversation,
+        priority=body.priority,
+        client=request.client.host if request.client else "",
     )
     if not body.stream:
         return await _while_wanted(request, engine.rag.answer(question))
@@ -114,7 +116,12 @@ async def _gone(request: Request) -> None:
 
 
 async def _answer_events(first: Event, rest: AsyncGenerator[Event, None]) -> AsyncIterator[dict[str, str]]:
-    names: dict[type[Any], str] = {Reading: "reading", Piece: "piece", Answer: "answer"}
+    names: dict[type[Any], str] = {
+        admission.Waiting: "waiting",
+        Reading: "reading",
+        Piece: "piece",
+        Answer: "answer",
+    }
     # A client that goes away ends the generation: it is closed now, not when it is collected.
     async with aclosing(rest), aclosing(_reported(names, rest)) as messages:
         yield event_of(names[type(first)], first)

@@ -37,8 +37,13 @@ class AnswerRequest(Request):
     )
     max_answer_tokens: int | None = Field(None, ge=1, le=32768)
     temperature: float = Field(0.0, ge=0, le=2)
+    priority: int = Field(
+        0, ge=-10, le=10, description="Where questions wait, those of a higher one go first."
+    )
     stream: bool = Field(
-        False, description="Answer as server-sent events: reading, piece (many), answer; or error."
+        False,
+        description="Answer as server-sent events: waiting (while others go first), reading, piece (many), answer; "
+        "or error.",
     )
 
 

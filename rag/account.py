@@ -14,20 +14,20 @@ from rag.types import Answer, Block, Context, Hit, Miss, Question, Read, Receipt
 NEAREST, QUOTED = 3, 200  # misses that are told, and characters of each
 
 
-def receipt(question: Question, size: tuple[int, int], plan: Plan, model: str, exact_tokens: bool) -> Receipt:
+def receipt(question: Question, size: tuple[int, int], plan: Plan, exact_tokens: bool) -> Receipt:
     """Before the model is asked."""
-    context = plan.grown.context
+    context = plan.context
     estimated = () if exact_tokens else ("Token counts are estimates: the model's tokenizer is unknown.",)
     return Receipt(
         collection=", ".join(question.collections),
         documents=size[0],
         passages=size[1],
-        hits=len(plan.grown.asked.hits),
+        hits=len(plan.hits),
         read=tuple(map(_read, context.blocks)),
         dropped=plan.drops,
         context_tokens=context.tokens,
         budget_tokens=context.budget,
-        model=model,
+        model=plan.server.model.name,
         usage=None,
         warnings=(*estimated, *plan.notes()),
         predicted_cached=plan.prompt.cached,
@@ -54,7 +54,8 @@ def answered(
         finish_reason=reply.last.finish_reason,
         receipt=replace(
             receipt,
-            usage=reply.last.usage,
+            usage=reply.usage,
+            predicted_cached=reply.predicted_cached,
             seconds=stages.snapshot(),
             warnings=(*receipt.warnings, *_warnings(reply.last.finish_reason)),
         ),

@@ -13,17 +13,20 @@ from functools import partial
 from typing import TypeVar
 
 from rag import account, filters, followup, rewrite
+from rag.admission import Gate, Ticket
+from rag.admission import Waiting as Waiting
 from rag.conversation import Turn
 from rag.conversations import Conversations
 from rag.gather import USUAL_TOKENS, gather
 from rag.gather import Limits as Limits
 from rag.grow import Asked
-from rag.plan import Costs, Plan, Server, plan
+from rag.plan import Costs, Plan, plan
 from rag.ports import Embedder, Generator, ModelInfo, Reader, Reranker, Store, TokenCounter
 from rag.reading import read
 from rag.reply import Reply
 from rag.residency import Residency
 from rag.retrieve import Search, retrieve
+from rag.serving import Serving
 from rag.stages import Stages
 from rag.template import Remembered
 from rag.types import Answer, Context, Hit, Question, Receipt
@@ -33,8 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The first event of an answer: what the model is about to read, and what the index was asked for it. The receipt
-    is not complete yet."""
+    """What the model reads from now on, and what the index was asked for it. The receipt is not complete yet."""
 
     receipt: Receipt
     searched_for: str = ""
@@ -47,7 +49,7 @@ class Piece:
     text: str
 
 
-Event = Reading | Piece | Answer
+Event = Waiting | Reading | Piece | Answer
 
 
 class Rag:
@@ -64,37 +66,41 @@ class Rag:
         conversations: Conversations | None = None,
         rewrite_follow_ups: bool = False,
         costs: Costs | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.store, self.embedder, self.tokens = store, embedder, tokens
         self.generator, self.limits, self.reranker = generator, limits, reranker
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
-        self.costs, self.residency = costs, Residency(Remembered(tokens.encode))
+        residency = Residency(Remembered(tokens.encode))
+        self.serving = Serving(gate or Gate(), residency, costs)
 
     async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
-        """A Reading, Pieces, then the Answer, which its conversation has by then. Raises RagErrors, also between
-        events."""
-        stages = Stages()
-        await self.check(question)
-        with self.conversations.taking_turn(question.conversation):
+        """A Reading, Waitings as long as others come first, Pieces, then the Answer, which its conversation has by
+        then. Raises RagErrors, also between events; Overloaded before the first one."""
+        stages, ticket = Stages(), Ticket(question.priority, question.client)
+        with self.serving.gate.entered(ticket), self.conversations.taking_turn(question.conversation):
+            await self.check(question)
             turns = await asyncio.to_thread(self.conversations.turns, question.conversation)
             model = await self.generator.model()
             searched_for = await self._standalone(question, turns, stages)
             work = partial(self._planned, question, searched_for, turns, model, stages)
             made, size = await self._reading(question, work)
-            grown, hits, context = made.grown, made.grown.asked.hits, made.grown.context
-            receipt = account.receipt(question, size, made, model.name, self.tokens.exact)
+            receipt = account.receipt(question, size, made, self.tokens.exact)
+            if made.context.blocks:
+                self.serving.weigh(ticket, made)
             yield Reading(replace(receipt, seconds=stages.snapshot()), searched_for)
-            if context.blocks:
+            if made.context.blocks:
                 reply = Reply(self.generator, model, self.limits.reserve(question, model.window), stages)
-                async with aclosing(reply.pieces(made.prompt, question.temperature, self.residency)) as texts:
-                    async for text in texts:
-                        yield Piece(text)
+                events = self.serving.events(made, ticket, reply, question.temperature)
+                async with aclosing(events):
+                    async for event in events:
+                        yield Piece(event) if isinstance(event, str) else event
                 answer = await asyncio.to_thread(
-                    account.answered, question, reply, context, hits, receipt, stages
+                    account.answered, question, reply, made.context, made.hits, receipt, stages
                 )
             else:
-                answer = account.nothing_read(question, context, hits, receipt, stages)
-            turn = grown.turn(answer.text)
+                answer = account.nothing_read(question, made.context, made.hits, receipt, stages)
+            turn = made.grown.turn(answer.text)
             await asyncio.to_thread(self.conversations.add, question.conversation, turn, answer)
         yield answer
 
@@ -146,10 +152,10 @@ class Rag:
     ) -> tuple[Plan, tuple[int, int]]:
         budget = self.limits.budget(question, model.window, self.tokens)
         hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
-        asked = Asked(question, searched_for, hits, turns, partial(self.residency.lead, model))
-        server = Server(model, self.residency, self.costs.current(model) if self.costs else None)
+        asked = Asked(question, searched_for, hits, turns, partial(self.serving.residency.lead, model))
+        server, target_s = self.serving.known(model), self.limits.target_s(question)
         with stages("pack"):
-            made = plan(index, asked, budget, self.tokens, server, self.limits.target_s(question))
+            made = plan(index, asked, budget, self.tokens, server, target_s)
         return made, index.size(question.among)
 
     def _gathered(self, question: Question, budget: int, index: Reader) -> Context:

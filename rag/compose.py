@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rag import calibrations
+from rag.admission import Gate, Rules
 from rag.answer import Limits, Rag
 from rag.conversations import Conversations
 from rag.errors import ModelUnavailable
@@ -84,6 +85,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
             costs=calibrations.CostsAt(
                 calibrations.CostBook(settings.data_dir / calibrations.FOLDER), reached
             ),
+            gate=gate(settings),
         )
         yield Engine(rag, owner, server, preload=embedder.load)
 
@@ -153,6 +155,12 @@ def token_counter(settings: Settings, stack: AsyncExitStack | ExitStack) -> Toke
     served = ServedTokenizer(str(settings.llm_url), api_key=settings.llm_api_key)
     stack.callback(served.close)
     return served
+
+
+def gate(settings: Settings) -> Gate:
+    return Gate(
+        Rules(settings.prefills_at_once, settings.answers_at_once, settings.queue_limit, settings.max_wait_s)
+    )
 
 
 def limits(settings: Settings) -> Limits:

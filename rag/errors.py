@@ -31,6 +31,7 @@
     │   └── ContextTooLong
     └── ServiceError             the openbook service itself
         ├── ConversationBusy
+        ├── Overloaded           too many questions wait, or it would wait too long
         ├── PortInUse
         └── ServiceUnreachable
 
@@ -222,6 +223,20 @@ class ConversationBusy(ServiceError):
             f"Conversation {id_} has a question that is being answered.",
             "Ask again when that is done: one question at a time.",
         )
+
+
+class Overloaded(ServiceError):
+    """``retry_after_s``: when there will be room again, as far as can be told."""
+
+    retryable = True
+
+    def __init__(self, message: str, hint: str = "", *, retry_after_s: float = 5.0) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
+
+    @classmethod
+    def of(cls, why: str, retry_after_s: float) -> Overloaded:
+        return cls(why, f"Ask again in about {retry_after_s:,.0f} s.", retry_after_s=retry_after_s)
 
 
 class PortInUse(ServiceError):

@@ -3,7 +3,7 @@ first token affords, given what the server has in its prefix cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from rag.grow import Asked, Grown, grow
 from rag.ports import ModelInfo, Reader, TokenCounter
 from rag.prefill import Cost
 from rag.residency import Prompt, Residency
-from rag.types import Drop
+from rag.types import Context, Drop, Hit
 
 ROUNDS = 6  # a smaller context may find less in the cache, so its cost is looked at again
 LEAST_TOKENS = 128  # of documents: a target that affords fewer is not kept
@@ -27,15 +27,53 @@ class Costs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """The model, and what is known of its cache and its speed."""
+
+    model: ModelInfo
+    residency: Residency
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """``seconds`` to the first token are predicted where the server's speed is known; ``affordable`` tokens of
     documents were all that ``target_s`` let be read, where that was less than the budget."""
 
     grown: Grown
     prompt: Prompt
-    seconds: float | None = None
+    server: Server
     target_s: float | None = None
     affordable: int | None = None
+
+    @property
+    def context(self) -> Context:
+        return self.grown.context
+
+    @property
+    def hits(self) -> Sequence[Hit]:
+        return self.grown.asked.hits
+
+    @property
+    def cached(self) -> int:
+        return self.prompt.cached or 0
+
+    @property
+    def new(self) -> int:
+        """Tokens that are to be prefilled; where the prompt is sent as text, the context's."""
+        tokens = self.prompt.tokens
+        return self.context.tokens if tokens is None else tokens - self.cached
+
+    @property
+    def seconds(self) -> float | None:
+        return self.server.cost.seconds(self.new, self.cached) if self.server.cost else None
+
+    @property
+    def over(self) -> int:
+        """How many tokens more than the target affords."""
+        if self.server.cost is None or self.target_s is None:
+            return 0
+        return self.new - self.server.cost.affordable(self.target_s, self.cached)
 
     def notes(self) -> Iterator[str]:
         yield from self.grown.notes()
@@ -47,56 +85,27 @@ class Plan:
     @property
     def drops(self) -> tuple[Drop, ...]:
         """With what the target left out told from what the budget did."""
-        drops = self.grown.context.drops
+        drops = self.context.drops
         if self.affordable is None:
             return drops
         reason = f"not affordable within {self.target_s:.1f} s to the first token"
         return tuple(replace(drop, reason=reason) if drop.reason == OVER_BUDGET else drop for drop in drops)
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The model, and what is known of its cache and its speed."""
-
-    model: ModelInfo
-    residency: Residency
-    cost: Cost | None = None
-
-
 def plan(
     index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter, server: Server, target_s: float | None
 ) -> Plan:
     """Reads less where the target wants it, as long as there is anything to leave out."""
-    left = budget.documents
-    made = _of(index, asked, replace(budget, documents=left), tokens, server, target_s)
+
+    def of(documents: int) -> Plan:
+        grown = grow(index, asked, replace(budget, documents=documents), tokens)
+        prompt = server.residency.prompt(server.model, grown.messages(), grown.first_blocks)
+        return Plan(grown, prompt, server, target_s)
+
+    left, made = budget.documents, of(budget.documents)
     for _ in range(ROUNDS):
-        over = _over(made, server.cost)
-        if over <= 0 or left <= LEAST_TOKENS:
+        if made.over <= 0 or left <= LEAST_TOKENS:
             break
-        left = max(LEAST_TOKENS, min(left, made.grown.context.tokens) - over)
-        made = _of(index, asked, replace(budget, documents=left), tokens, server, target_s)
+        left = max(LEAST_TOKENS, min(left, made.context.tokens) - made.over)
+        made = of(left)
     return made if left == budget.documents else replace(made, affordable=left)
-
-
-def _of(
-    index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter, server: Server, target_s: float | None
-) -> Plan:
-    grown = grow(index, asked, budget, tokens)
-    prompt = server.residency.prompt(server.model, grown.messages(), grown.first_blocks)
-    if server.cost is None:
-        return Plan(grown, prompt, None, target_s)
-    return Plan(grown, prompt, server.cost.seconds(*_sizes(grown, prompt)), target_s)
-
-
-def _over(plan: Plan, cost: Cost | None) -> int:
-    """How many tokens more than the target affords."""
-    if cost is None or plan.target_s is None:
-        return 0
-    new, cached = _sizes(plan.grown, plan.prompt)
-    return new - cost.affordable(plan.target_s, cached)
-
-
-def _sizes(grown: Grown, prompt: Prompt) -> tuple[int, int]:
-    """Tokens that are to be prefilled and that are cached; where the prompt is sent as text, the context's at most."""
-    cached = prompt.cached or 0
-    return (grown.context.tokens if prompt.tokens is None else prompt.tokens - cached), cached

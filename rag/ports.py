@@ -178,7 +178,7 @@ class CacheShape:
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """The served model: the name to ask for and its window in tokens (prompt and answer together). ``template`` where
-    prompts may be sent as token ids, ``cache`` where the server tells what its prefix cache is, ``server`` is its version
+    prompts may be sent as token ids, ``cache`` where the server tells what its prefix cache is, ``server`` its version,
     where it tells that."""
 
     name: str

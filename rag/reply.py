@@ -12,11 +12,14 @@ from rag.ports import Delta, Generator, ModelInfo
 from rag.residency import Prompt, Residency
 from rag.stages import Stages
 from rag.text import repetition
+from rag.types import Usage
 
 
 @dataclass(slots=True)
 class Reply:
-    """``text`` and ``last`` are what has come so far, ``first_s`` the seconds until it began."""
+    """``text`` and ``last`` are what has come so far, ``first_s`` the seconds until it began. Of the prompt
+    ``predicted_cached`` tokens were expected in the server's cache, and ``cached`` found there, before any of it was
+    read for this reply."""
 
     generator: Generator
     model: ModelInfo
@@ -25,12 +28,21 @@ class Reply:
     text: str = ""
     last: Delta = field(default_factory=Delta)
     first_s: float | None = None
+    predicted_cached: int | None = None
+    cached: int | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        usage = self.last.usage
+        return usage if usage is None or self.cached is None else replace(usage, cached=self.cached)
 
     async def pieces(
         self, prompt: Prompt, temperature: float, residency: Residency
     ) -> AsyncGenerator[str, None]:
         """The text as it arrives. Closing it ends the generation on the server too."""
         sent = await asyncio.to_thread(residency.sent, self.model, prompt)
+        if sent and self.predicted_cached is None:
+            self.predicted_cached = sent.cached
         began = time.perf_counter()
         stream = self.generator.stream(
             prompt.messages, max_tokens=self.max_tokens, temperature=temperature, ids=prompt.ids

@@ -36,6 +36,10 @@ class Prompt:
     def tokens(self) -> int | None:
         return len(self.encoded.ids) if self.encoded else None
 
+    def beginning(self, tokens: int) -> Prompt:
+        """Its first tokens, which ask for nothing."""
+        return Prompt((), (), Encoded(list(self.ids[:tokens]), ()))
+
 
 @dataclass(slots=True)
 class _Held:
@@ -103,9 +107,9 @@ class Residency:
                 pass
             finally:
                 sent.lease.end()
-            if cached is not None and cached < sent.lease.cached and sent.held is self._held:
-                log.info("the server found %d tokens in its cache, not %d", cached, sent.lease.cached)
-                self._held = None  # it was restarted, or serves others, too
+            if cached == 0 and sent.cached > 0 and sent.held is self._held:
+                log.info("the server has lost its cache: none of %d tokens was found", sent.cached)
+                self._held = None
 
     def _of(self, model: ModelInfo) -> _Held | None:
         if model != self._model:
@@ -123,6 +127,11 @@ class Sent:
     held: _Held
     lease: Lease
 
+    @property
+    def cached(self) -> int:
+        """Tokens that the server is expected to find in its cache."""
+        return self.lease.cached
+
     def ended(self, text: str, cached: int | None) -> None:
         self.residency.ended(self, text, cached)
 
@@ -130,5 +139,5 @@ class Sent:
 def _own(keys: Sequence[bytes], prompt: Prompt, block_size: int) -> list[Sequence[bytes]]:
     """The cache blocks that end in each block of the prompt; those of the instructions in the first."""
     assert prompt.encoded
-    ends = [0, *prompt.encoded.ends[1 : len(prompt.blocks) + 1]]
+    ends = [0, *prompt.encoded.ends[1 : len(prompt.blocks) + 1]]  # the first piece is the instructions
     return [keys[ends[at] // block_size : end // block_size] for at, end in enumerate(ends[1:])]

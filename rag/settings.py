@@ -97,6 +97,18 @@ class Settings(BaseSettings):
     answer_tokens: int | None = Field(
         None, ge=1, description="Longest answer; by default by the model's size."
     )
+    prefills_at_once: int = Field(
+        1, ge=1, description="Questions whose prompt the model server reads at the same time; others wait."
+    )
+    answers_at_once: int = Field(
+        16, ge=1, description="Questions that the model server reads or answers at once."
+    )
+    queue_limit: int = Field(
+        64, ge=1, description="Questions that wait for the model server; more are refused."
+    )
+    max_wait_s: float = Field(
+        300.0, gt=0, description="A question that would wait longer for the model server is refused."
+    )
     rewrite_follow_ups: bool = Field(
         False, description="Let the model make follow-up questions self-contained; by default a rule does."
     )

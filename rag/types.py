@@ -333,7 +333,8 @@ class Answer:
 class Question:
     """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several;
     ``policy`` is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on.
-    ``target_ttft_ms``: so much is read that the answer begins within these milliseconds (rag/plan.py)."""
+    ``target_ttft_ms``: so much is read that the answer begins within these milliseconds (rag/plan.py). Where
+    questions wait, those of higher ``priority`` go first, and each ``client`` has its share."""
 
     text: str
     collection: str | tuple[str, ...] = "default"
@@ -344,6 +345,8 @@ class Question:
     policy: Policy = "auto"
     conversation: str | None = None
     target_ttft_ms: int | None = None
+    priority: int = 0
+    client: str = ""
 
     @property
     def collections(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rag.errors import RagError
 from rag.ports import Delta, Message, ModelInfo, Vectors
+from rag.prefill import Cost
 from rag.types import Document, Passage, Usage
 
 
@@ -114,3 +115,17 @@ def passages(doc: Document, *texts: str, page: int | None = None) -> list[Passag
         )
         start += len(text)
     return made
+
+
+class Costly:
+    """Costs of a server on which every prompt takes ``seconds``; keeps what was observed."""
+
+    def __init__(self, seconds: float) -> None:
+        self.cost = Cost(fixed=seconds, per_token=0.0, per_pair=0.0)
+        self.observed: list[tuple[int, int, float]] = []
+
+    def current(self, model: ModelInfo) -> Cost:
+        return self.cost
+
+    def observe(self, model: ModelInfo, new: int, cached: int, seconds: float) -> None:
+        self.observed.append((new, cached, seconds))

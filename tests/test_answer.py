@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeCounter, FakeEmbedder, FakeGenerator, document, passages
+from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, document, passages
 from rag import prompt
+from rag.admission import Gate, Rules, Waiting
 from rag.answer import Event, Limits, Piece, Rag, Reading
 from rag.errors import (
     BadRequest,
@@ -18,6 +19,7 @@ from rag.errors import (
     ContextTooLong,
     ModelRefused,
     ModelUnavailable,
+    Overloaded,
     QuestionTooLong,
 )
 from rag.gather import TEMPLATE_TOKENS
@@ -78,9 +80,10 @@ def rag(
     tokens: TokenCounter | None = None,
     generator: FakeGenerator | None = None,
     window: int = 4096,
+    **more: Any,
 ) -> tuple[Rag, FakeGenerator]:
     model = generator or FakeGenerator(reply, window)
-    return Rag(store, EMBEDDER, tokens or FakeCounter(), model, limits or Limits()), model
+    return Rag(store, EMBEDDER, tokens or FakeCounter(), model, limits or Limits(), **more), model
 
 
 ASKED = Question("How long does the battery pack last?", "small")
@@ -477,6 +480,78 @@ async def test_questions_at_the_same_time_do_not_mix(store: EdgeStore) -> None:
     answers = await asyncio.gather(*(engine.answer(replace(ASKED, text=f"Battery {n}?")) for n in range(8)))
     assert [answer.question for answer in answers] == [f"Battery {n}?" for n in range(8)]
     assert {answer.text for answer in answers} == {"The battery pack lasts 400 days [1]."}
+
+
+class Slow(FakeGenerator):
+    """Reads a prompt until ``read`` is set, then says a word, and the rest when ``said`` is."""
+
+    def __init__(self) -> None:
+        super().__init__("The battery pack lasts 400 days [1].")
+        self.asked, self.read, self.said = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+    ) -> AsyncGenerator[Delta, None]:
+        self.asked.set()
+        await self.read.wait()
+        async for delta in super().stream(messages, max_tokens=max_tokens, temperature=temperature):
+            yield delta
+            await self.said.wait()
+
+
+async def test_a_question_waits_while_another_is_read_and_no_longer(store: EdgeStore) -> None:
+    generator = Slow()
+    engine, _ = rag(store, generator=generator)
+    first = asyncio.create_task(engine.answer(ASKED))
+    await generator.asked.wait()
+    async with aclosing(engine.stream(ASKED)) as second:
+        assert isinstance(await anext(second), Reading)
+        waiting = await anext(second)
+        assert isinstance(waiting, Waiting)
+        assert (waiting.position, waiting.start_s >= 0) == (1, True)
+        generator.read.set()  # the first answer has begun, and has not ended
+        while isinstance(event := await anext(second), Waiting):
+            pass
+        assert isinstance(event, Piece)
+        assert not first.done()
+        generator.said.set()
+        answers = [await first, [event async for event in second][-1]]
+    assert all(isinstance(answer, Answer) and answer.answerable for answer in answers)
+    waits = ["wait" in answer.receipt.seconds for answer in answers if isinstance(answer, Answer)]
+    assert waits == [False, True]
+    assert engine.serving.gate.requests == 0
+
+
+async def test_a_question_too_many_is_refused_before_anything_is_searched(store: EdgeStore) -> None:
+    generator = Slow()
+    engine, _ = rag(store, generator=generator, gate=Gate(Rules(queue_limit=1)))
+    first = asyncio.create_task(engine.answer(ASKED))
+    await generator.asked.wait()
+    second = asyncio.create_task(engine.answer(ASKED))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await anext(engine.stream(replace(ASKED, collection="absent")))
+    second.cancel()
+    await asyncio.wait([second])
+    assert engine.serving.gate.requests == 1
+    generator.read.set()
+    generator.said.set()
+    await first
+    assert (await engine.answer(ASKED)).answerable
+
+
+async def test_a_question_that_would_wait_too_long_is_refused_before_its_first_event(
+    store: EdgeStore,
+) -> None:
+    generator = Slow()
+    engine, _ = rag(store, generator=generator, gate=Gate(Rules(max_wait_s=10)), costs=Costly(60.0))
+    first = asyncio.create_task(engine.answer(ASKED))
+    await generator.asked.wait()
+    with pytest.raises(Overloaded, match="longer than 10"):
+        await anext(engine.stream(ASKED))
+    first.cancel()
+    await asyncio.wait([first])
+    assert engine.serving.gate.requests == 0
 
 
 class Changing:

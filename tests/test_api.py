@@ -22,8 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.app import create_app
 from api.problems import STATUS, problem_of
 from fake_engine import REPLY, TOKEN, engine_over, fake_store, ingested
-from fakes import FakeGenerator
+from fakes import Costly, FakeGenerator
 from openapi_check import mismatches
+from rag import admission
 from rag import errors as e
 from rag.compose import Engine
 from rag.ports import Delta
@@ -414,7 +415,7 @@ async def test_every_error_has_its_status_and_comes_back_as_itself(
         "SourceCrash": 422, "SourceOverLimit": 422,
         "StoreError": 500, "DataFolderInUse": 409, "FingerprintMismatch": 409, "StoreUnavailable": 503,
         "ModelError": 503, "ModelNotInstalled": 503, "ModelUnavailable": 503, "ModelRefused": 502,
-        "ContextTooLong": 422, "ServiceError": 500, "PortInUse": 500, "ServiceUnreachable": 500,
+        "ContextTooLong": 422, "ServiceError": 500, "Overloaded": 429, "PortInUse": 500, "ServiceUnreachable": 500,
     }  # fmt: skip
     raised: list[type[e.RagError]] = []
 
@@ -428,9 +429,72 @@ async def test_every_error_has_its_status_and_comes_back_as_itself(
         told = problem(response, expected[kind.__name__], kind.__name__)
         assert (told["detail"], told["hint"]) == ("What is wrong.", "The way out.")
         assert told["type"] == f"urn:openbook:{kind.__name__}"
-        assert ("retry-after" in response.headers) == (response.status_code == 503)
+        assert ("retry-after" in response.headers) == (response.status_code in (429, 503))
         with pytest.raises(kind, match=r"What is wrong\. The way out\."):
             replaying(response).call("GET", "/v1/documents")
+
+
+class Unread(FakeGenerator):
+    """Reads a prompt without end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def stream(
+        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+    ) -> AsyncGenerator[Delta, None]:
+        self.asked.set()
+        await asyncio.Event().wait()
+        yield Delta()
+
+
+async def test_waiting_is_told_and_who_goes_away_waits_no_more(engine: Engine, app: ASGIApp) -> None:
+    generator = engine.rag.generator = Unread()
+    question = {"question": "battery?", "stream": True}
+    first, second = Connection("/v1/answer", question), Connection("/v1/answer", question, bodies=2)
+    running = first.run(app)
+    await asyncio.wait_for(generator.asked.wait(), 5)
+    waiting = second.run(app)
+    await asyncio.wait_for(second.begun.wait(), 5)
+    assert second.bodies[0].startswith(b"event: reading")
+    event, data = second.bodies[1].decode().strip().splitlines()
+    assert event == "event: waiting"
+    told = json.loads(data.removeprefix("data: "))
+    assert told["position"] == 1
+    assert told["start_s"] >= 0
+    assert engine.rag.serving.gate.requests == 2
+    second.gone.set()
+    await asyncio.wait_for(waiting, 5)
+    assert engine.rag.serving.gate.requests == 1
+    first.gone.set()
+    await asyncio.wait_for(running, 5)
+    assert engine.rag.serving.gate.requests == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_overload_is_429_and_says_when_to_come_again(
+    engine: Engine, app: ASGIApp, client: httpx.AsyncClient, stream: bool
+) -> None:
+    generator = engine.rag.generator = Unread()
+    engine.rag.serving.gate = admission.Gate(admission.Rules(max_wait_s=30))
+    engine.rag.serving.costs = Costly(90.0)
+    first = Connection("/v1/answer", {"question": "battery?"})
+    running = first.run(app)
+    await asyncio.wait_for(generator.asked.wait(), 5)
+    response = await client.post("/v1/answer", json={"question": "battery?", "stream": stream})
+    told = problem(response, 429, "Overloaded")
+    assert told["retryable"] is True
+    assert response.headers["retry-after"] == "60"
+    assert told["hint"] == "Ask again in about 60 s."
+    first.gone.set()
+    await asyncio.wait_for(running, 5)
+
+
+@pytest.mark.parametrize(("priority", "status"), [(-11, 422), (-10, 200), (10, 200), (11, 422), (0.5, 422)])
+async def test_priorities(client: httpx.AsyncClient, priority: float, status: int) -> None:
+    asked = {"question": "battery?", "priority": priority}
+    assert (await client.post("/v1/answer", json=asked)).status_code == status
 
 
 def replaying(response: httpx.Response) -> Remote:
@@ -649,9 +713,12 @@ async def test_what_has_gone_is_removed_when_asked(
 
 
 class Connection:
-    """A client that reads ``take`` bodies of a reply and then goes away, as a server would tell it."""
+    """A client that goes away when it is told to. The reply has ``begun`` when so many ``bodies`` have come."""
 
-    def __init__(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None, bodies: int = 1
+    ) -> None:
+        self.enough = bodies
         self.path, self.body = path, json.dumps(body).encode()
         self.headers = {"host": "127.0.0.1", "content-type": "application/json"} | (headers or {})
         self.gone, self.begun = asyncio.Event(), asyncio.Event()
@@ -668,7 +735,8 @@ class Connection:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.body" and message["body"]:
             self.bodies.append(message["body"])
-            self.begun.set()
+            if len(self.bodies) >= self.enough:
+                self.begun.set()
 
     def run(self, app: ASGIApp) -> asyncio.Task[None]:
         headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]

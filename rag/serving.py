@@ -1,0 +1,112 @@
+"""A planned prompt through the model server: when its turn comes, in slices where it is long.
+
+Between two slices of a long prefill others may pass (rag/admission.py); each slice is a request for one token of a
+longer beginning of the same prompt, so the server's prefix cache holds what has been read, and the last request, which
+answers, finds all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from rag.admission import Gate, Ticket, Waiting, slices
+from rag.plan import Costs, Plan, Server
+from rag.ports import ModelInfo
+from rag.prefill import Cost
+from rag.reply import Reply
+from rag.residency import Prompt, Residency
+from rag.stages import Stages
+from rag.types import Usage
+
+SLICE_S = 0.7  # of prefill, between which others may pass
+FIXED_SHARE = 10  # a slice takes at least so many times what a request costs without any tokens
+ROUGHLY = Cost(fixed=0.0, per_token=1e-3, per_pair=0.0)  # of a server that nothing is known of
+
+
+@dataclass(slots=True)
+class Serving:
+    """The model server as the engine sees it: its queue, what it has cached, how fast it is."""
+
+    gate: Gate
+    residency: Residency
+    costs: Costs | None = None
+
+    def known(self, model: ModelInfo) -> Server:
+        """Blocks: costs may be read from disk."""
+        return Server(model, self.residency, self.costs.current(model) if self.costs else None)
+
+    def weigh(self, ticket: Ticket, plan: Plan) -> None:
+        """Raises Overloaded where the wait would be too long."""
+        self.gate.weigh(ticket, _cost(plan))
+
+    async def events(
+        self, plan: Plan, ticket: Ticket, reply: Reply, temperature: float
+    ) -> AsyncGenerator[Waiting | str, None]:
+        """What it waits for, then the text of the reply as it comes."""
+        left_s = _cost(plan)
+        for prompt, seconds in _slices(plan):
+            async with aclosing(self._waiting(ticket, seconds, reply)) as reports:
+                async for waiting in reports:
+                    yield waiting
+            async with self.gate.turn(ticket, seconds):
+                await self._read(prompt, reply)
+            left_s = max(0.0, left_s - seconds)
+        async with aclosing(self._waiting(ticket, left_s, reply)) as reports:
+            async for waiting in reports:
+                yield waiting
+        pieces = reply.pieces(plan.prompt, temperature, self.residency)
+        async with self.gate.turn(ticket, left_s) as prefilled, aclosing(pieces) as texts:
+            async for text in texts:
+                prefilled()
+                yield text
+        await self._observe(reply.model, reply.last.usage, reply.first_s)
+
+    async def _waiting(self, ticket: Ticket, seconds: float, reply: Reply) -> AsyncGenerator[Waiting, None]:
+        began, waited = time.perf_counter(), False
+        async with aclosing(self.gate.waiting(ticket, seconds)) as reports:
+            async for waiting in reports:
+                waited = True
+                yield waiting
+        if waited:
+            reply.stages.add("wait", time.perf_counter() - began)
+
+    async def _read(self, beginning: Prompt, reply: Reply) -> None:
+        """Leaves the beginning of a prompt in the server's cache."""
+        first = Reply(reply.generator, reply.model, 1, Stages())
+        async with aclosing(first.pieces(beginning, 0.0, self.residency)) as texts:
+            async for _ in texts:
+                pass
+        seconds = first.stages.snapshot()["total"]
+        reply.stages.add("first_token", seconds)
+        if reply.cached is None and first.usage:
+            reply.cached, reply.predicted_cached = first.usage.cached, first.predicted_cached
+        await self._observe(reply.model, first.last.usage, seconds)
+
+    async def _observe(self, model: ModelInfo, usage: Usage | None, seconds: float | None) -> None:
+        if self.costs and usage and usage.cached is not None and seconds is not None:
+            new = usage.prompt - usage.cached
+            await asyncio.to_thread(self.costs.observe, model, new, usage.cached, seconds)
+
+
+def _slices(plan: Plan) -> Iterator[tuple[Prompt, float]]:
+    """The beginnings of the prompt that are read one by one before it is sent whole, each with its seconds; none
+    where the whole takes little more than one."""
+    prompt, cost, shape = plan.prompt, plan.server.cost, plan.server.model.cache
+    if prompt.tokens is None or prompt.cached is None or cost is None or shape is None:
+        return
+    slice_s = max(SLICE_S, FIXED_SHARE * cost.fixed)
+    if cost.seconds(plan.new, plan.cached) <= 2 * slice_s:
+        return
+    done = prompt.cached
+    for end in slices(cost.within, done, prompt.tokens, slice_s, shape.block_size)[:-1]:
+        yield prompt.beginning(end), cost.seconds(end - done, done)
+        done = end
+
+
+def _cost(plan: Plan) -> float:
+    """Seconds of prefill."""
+    return ROUGHLY.seconds(plan.new) if plan.seconds is None else plan.seconds

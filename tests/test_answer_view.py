@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from api.answer_view import answer_view, ordinal
+from rag.admission import Waiting
+from rag.terminal import err
+
+
+def test_the_place_in_the_line_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Spinner:
+        def __enter__(self) -> Spinner:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def update(self, text: object) -> None:
+            told.append(str(text))
+
+    monkeypatch.setattr(err, "status", lambda *_, **__: Spinner())
+    with answer_view(quiet=False) as view:
+        view.show(Waiting(3, 12.4))
+        view.show(Waiting(1, 0.2))
+    assert told == ["waiting: 3rd, about 12 s", "waiting: 1st, about 0 s"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1, "1st"),
+        (2, "2nd"),
+        (3, "3rd"),
+        (4, "4th"),
+        (11, "11th"),
+        (13, "13th"),
+        (21, "21st"),
+        (112, "112th"),
+    ],
+)
+def test_ordinals(number: int, said: str) -> None:
+    assert ordinal(number) == said
