@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 
 from rag.answer import Rag
 from rag.compose import (
-    ModelServer,
     chat_client,
     embedder_of,
     limits,
@@ -23,6 +22,7 @@ from rag.compose import (
     token_counter,
 )
 from rag.models.embed_cache import CachedEmbedder
+from rag.models.vllm_process import VllmProcess
 from rag.settings import Settings
 from rag.store.edge import EdgeStore
 
@@ -36,7 +36,7 @@ class Bench:
     """``server`` is the managed model server, started by whoever asks; None where settings name another."""
 
     rag: Rag
-    server: ModelServer | None
+    server: VllmProcess | None
 
 
 @asynccontextmanager

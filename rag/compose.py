@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import httpx
+
 from rag.answer import Limits, Rag
 from rag.conversations import Conversations
 from rag.errors import ModelUnavailable
@@ -114,14 +116,21 @@ def managed_server(settings: Settings) -> VllmProcess:
     )
 
 
-def chat_client(settings: Settings, server: VllmProcess | None) -> ChatClient:
+def base_url(settings: Settings, server: VllmProcess | None) -> Callable[[], str]:
     external = str(settings.llm_url).rstrip("/")
+    return (lambda: address(server)) if server else (lambda: external)
+
+
+def chat_client(
+    settings: Settings, server: VllmProcess | None, transport: httpx.AsyncBaseTransport | None = None
+) -> ChatClient:
     return ChatClient(
-        (lambda: address(server)) if server else (lambda: external),
+        base_url(settings, server),
         model=settings.llm_model if server is None else None,
         api_key=settings.llm_api_key,
         window=settings.llm_window,
         timeout_s=settings.llm_timeout_s,
+        transport=transport,
     )
 
 

@@ -458,7 +458,9 @@ def test_killed_at_any_moment_every_upload_is_whole_and_ingested_or_not_there(
         killer.join()
     serving(house)
     for given in house.json("jobs")["jobs"]:
-        if given["job"]["state"] == "failed":  # killed at its first file three times, it is not tried unasked again
+        if (
+            given["job"]["state"] == "failed"
+        ):  # killed at its first file three times, it is not tried unasked again
             house.json("jobs", given["job"]["id"], "--retry")
     until(lambda: all(job["job"]["state"] == "done" for job in house.json("jobs")["jobs"]))
     documents = house.json("documents", "-c", "team")["documents"] if accepted else []
