@@ -38,6 +38,8 @@ class PrefixCache:
             return httpx.Response(200, json={"data": [{"id": "m", "max_model_len": 4096}]})
         body = json.loads(request.content)
         self.bodies.append(body)
+        if set("@/\\") & set(body["cache_salt"]):  # as vLLM 0.32
+            return httpx.Response(400, text="cache_salt")
         tokens = [*TEMPLATE, *" ".join(m["content"] for m in body["messages"]).split()]
         keys = list(self._keys(body["cache_salt"], tokens))
         cached = BLOCK * next((n for n, key in enumerate(keys) if key not in self.blocks), len(keys))

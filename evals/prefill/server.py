@@ -21,7 +21,8 @@ _ROUND_TRIPS = 3
 
 class Salted(httpx.AsyncBaseTransport):
     """Puts ``cache_salt`` into every request for text: requests with another salt find nothing of it in the server's
-    prefix cache. ``sent`` is the last such request, its path below ``/v1`` and its body.
+    prefix cache. vLLM takes no ``@``, ``/`` or backslash in one. ``sent`` is the last such request, its path below
+    ``/v1`` and its body.
 
     https://docs.vllm.ai/en/latest/design/prefix_caching/
     """

@@ -47,7 +47,7 @@ async def sweep(
         for repeat in range(repeats):
             texts = _texts(max(length - template, 2), f"{seed}/{length}/{repeat}", among)
             for state, text in texts.items():
-                timing = await raw.ask("/chat/completions", chat(model, text, f"{run}/{length}/{repeat}"))
+                timing = await raw.ask("/chat/completions", chat(model, text, f"{run}-{length}-{repeat}"))
                 found[f"{length}/{state}/{repeat}"] = dict(_measured(row(length, state), state, timing, trip))
                 done(1)
     return found
