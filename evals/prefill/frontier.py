@@ -11,12 +11,13 @@ from evals.engine import open_bench
 from evals.generation import reserve
 from evals.prefill.asking import Asked, Asker
 from evals.prefill.chart import Chart, Line
-from evals.prefill.run import OPENBOOK, started, written
+from evals.prefill.run import OPENBOOK, written
 from evals.prefill.tables import Grid, median, number, share, values
 from evals.prefill.trace import CACHED, EVIDENCE, TTFT, costs, evidence
 from evals.prefill.workloads import Turn, turns
 from evals.progress import Begin, Done
 from evals.report import Outcome, about
+from evals.run import started
 from evals.systems import Said
 from rag.settings import Settings
 
@@ -37,7 +38,8 @@ async def evaluate_frontier(
 ) -> Outcome:
     """Each budget begins with nothing in the server's cache; questions come in a random order, the same for all."""
     async with open_bench(settings) as bench:
-        model = await started(bench)
+        await started(bench.server)
+        model = (await bench.rag.generator.model()).name
         serving = await written(settings, bench, data, (), None, begin)
         longest = await reserve(bench.rag) if generate else 1
         asked = turns("overlap", data, 0, seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from evals.prefill.waits import mixed, overhead
 from evals.prefill.workloads import NAMES, WorkloadName, turns
 from evals.progress import Begin
 from evals.report import Outcome, Scores, about
+from evals.run import started
 from evals.systems import Openbook
 from rag.settings import Settings
 
@@ -57,10 +57,12 @@ async def evaluate_prefill(
     pilot_python: Path | None,
     begin: Begin,
 ) -> Outcome:
-    async with open_bench(settings) as bench, AsyncExitStack() as stack:
-        if Baseline.CONTEXTPILOT in plan.baselines:  # whether it is there is told before minutes of work
-            await stack.enter_async_context(contextpilot(pilot_python))
-        model = await started(bench)
+    async with open_bench(settings) as bench:
+        if Baseline.CONTEXTPILOT in plan.baselines:
+            async with contextpilot(pilot_python):
+                pass  # whether it is there is told before minutes of work
+        await started(bench.server)
+        model = (await bench.rag.generator.model()).name
         serving = await written(settings, bench, data, plan.baselines, pilot_python, begin)
         async with serving.raw() as raw:
             alone = await sweep(raw, model, bench.rag.tokens, plan.lengths, plan.repeats, plan.seed, begin)
@@ -75,14 +77,6 @@ async def evaluate_prefill(
         kind = data.kind if data else None
         told = about(bench.rag, path or Path("random text"), counts, model, kind=kind, **plan.told())
         return Outcome("prefill", scores, told, plan.seed, notes)
-
-
-async def started(bench: Bench) -> str:
-    """The served model's name, once the managed server, where there is one, answers."""
-    if bench.server:
-        await bench.server.start()
-        await bench.server.wait_ready()
-    return (await bench.rag.generator.model()).name
 
 
 async def written(
