@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llama_index.core.schema import Document, TextNode
 
 _AT_ONCE = 256  # nodes that are embedded together
-_BETWEEN = "\n\n"  # what the default response synthesizer puts between nodes
+BETWEEN = "\n\n"  # what the default response synthesizer puts between nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +58,36 @@ class LlamaIndex:
         return list(dict.fromkeys(node.extract.document for node in ranked))[:limit]
 
     async def read(self, question: str, budget: int) -> Reading:
-        chosen, tokens = await asyncio.to_thread(self._chosen, question, budget)
-        return Reading(tuple(node.extract for node in chosen), tokens)
+        return reading(await asyncio.to_thread(self.chosen, question, budget))
 
     async def answer(self, question: str, budget: int) -> Said:
-        from llama_index.core.prompts.chat_prompts import CHAT_TEXT_QA_PROMPT
-
-        chosen, _ = await asyncio.to_thread(self._chosen, question, budget)
-        context = _BETWEEN.join(node.sent for node in chosen)
-        messages = CHAT_TEXT_QA_PROMPT.format_messages(context_str=context, query_str=question)
-        said = await complete(self.rag, [Message(str(m.role.value), m.content or "") for m in messages])
+        chosen = await asyncio.to_thread(self.chosen, question, budget)
+        said = await complete(self.rag, prompted([node.sent for node in chosen], question))
         return Said("" if prompt.says_not_found(said) else said, budget)
 
     def _ranked(self, query: str) -> list[Node]:
         scores = self.vectors @ self.rag.embedder.embed_query(query)
         return [self.nodes[at] for at in np.argsort(-scores, kind="stable")]
 
-    def _chosen(self, question: str, budget: int) -> tuple[list[Node], int]:
+    def chosen(self, question: str, budget: int) -> list[Node]:
         chosen, tokens = [], 0
         for node in self._ranked(question):
             if tokens + node.tokens <= budget:
                 chosen.append(node)
                 tokens += node.tokens
-        return chosen, tokens
+        return chosen
+
+
+def reading(nodes: Sequence[Node]) -> Reading:
+    return Reading(tuple(node.extract for node in nodes), sum(node.tokens for node in nodes))
+
+
+def prompted(texts: Sequence[str], question: str) -> list[Message]:
+    """The default prompt of the default response synthesizer."""
+    from llama_index.core.prompts.chat_prompts import CHAT_TEXT_QA_PROMPT
+
+    made = CHAT_TEXT_QA_PROMPT.format_messages(context_str=BETWEEN.join(texts), query_str=question)
+    return [Message(str(message.role.value), message.content or "") for message in made]
 
 
 async def build(rag: Rag, corpus: Corpus, begin: Begin) -> LlamaIndex:
@@ -120,7 +127,7 @@ def _embedded(rag: Rag, texts: Sequence[TextNode]) -> tuple[list[Node], Vectors]
 
     vectors = rag.embedder.embed([text.get_content(metadata_mode=MetadataMode.EMBED) for text in texts])
     sent = [text.get_content(metadata_mode=MetadataMode.LLM) for text in texts]
-    counts = rag.tokens.count([each + _BETWEEN for each in sent])
+    counts = rag.tokens.count([each + BETWEEN for each in sent])
     return [
         Node(_extract(text.ref_doc_id or "", text.get_content(metadata_mode=MetadataMode.NONE)), each, count)
         for text, each, count in zip(texts, sent, counts, strict=True)

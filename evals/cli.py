@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from evals import needle, report, run
+import evals.prefill.cli as prefill_cli
+from evals import needle, run
 from evals.citations import verify as verdicts
 from evals.datasets import choose
-from evals.datasets.values import CasesKind
-from evals.progress import Begin, bars
-from evals.report import Outcome
+from evals.options import (
+    BaselineOption,
+    CasesKindOption,
+    CompareOption,
+    DocumentsOption,
+    FileOption,
+    LimitOption,
+    SeedOption,
+    numbers,
+    perform,
+)
 from rag import wire
 from rag.errors import BadRequest
 from rag.settings import load_settings
-from rag.terminal import CollectionOption, JsonOption, err, out, print_json
+from rag.terminal import CollectionOption, JsonOption, out, print_json
 from rag.types import Answer, short_name
 
 evaluation = typer.Typer(
@@ -29,21 +35,6 @@ evaluation = typer.Typer(
     help="Measure retrieval and answers on published or one's own questions; docs/evals.md.",
     no_args_is_help=True,
 )
-
-LimitOption = Annotated[
-    int | None, typer.Option(min=1, help="So many questions, chosen by the seed; by default all.")
-]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of samples and intervals.")]
-BaselineOption = Annotated[
-    Literal["llamaindex"] | None,
-    typer.Option(help="Measure the ordinary llama-index pipeline too, on the same data and model."),
-]
-FileOption = Annotated[
-    Path | None, typer.Option("--json", help="Write the run to this file, case by case.", dir_okay=False)
-]
-CompareOption = Annotated[
-    Path | None, typer.Option(help="A file that --json wrote: print how this run differs.", dir_okay=False)
-]
 
 
 @evaluation.command("retrieval")
@@ -58,7 +49,7 @@ def eval_retrieval(
 ) -> None:
     """How well the documents that matter are ranked: nDCG@10, Recall@5/10/100, MRR@10."""
     data = choose.rankings(folder, split).sample(limit, seed)
-    _perform(
+    perform(
         "retrieval",
         lambda begin: run.evaluate_retrieval(
             load_settings(), data, folder, compared=baseline is not None, seed=seed, begin=begin
@@ -73,13 +64,8 @@ def eval_answers(
     path: Annotated[
         Path, typer.Argument(help="SQuAD 2.0, HotpotQA, FinanceBench, CLAPNQ, or one's own JSONL.")
     ],
-    kind: Annotated[
-        CasesKind | None, typer.Option(help="The layout; by default what the path looks like.")
-    ] = None,
-    documents: Annotated[
-        Path | None,
-        typer.Option(help="For one's own questions: the files; by default documents/ beside them."),
-    ] = None,
+    kind: CasesKindOption = None,
+    documents: DocumentsOption = None,
     limit: LimitOption = None,
     budgets: Annotated[
         str, typer.Option(help="Tokens of documents under which to look for the evidence.")
@@ -102,8 +88,8 @@ def eval_answers(
 ) -> None:
     """Whether the evidence is read, and, where a model answers, whether answers and citations are right."""
     data = choose.cases(path, kind, documents).sample(limit, seed)
-    tokens = _numbers(budgets, "--budgets")
-    _perform(
+    tokens = numbers(budgets, "--budgets")
+    perform(
         "answers",
         lambda begin: run.evaluate_answers(
             load_settings(),
@@ -134,48 +120,20 @@ def eval_needle(
     compare: CompareOption = None,
 ) -> None:
     """Whether the served model finds a fact put into one's own documents, by length and depth."""
-    sizes, places = _numbers(lengths, "--lengths"), _numbers(depths, "--depths")
-    _perform(
+    sizes, places = numbers(lengths, "--lengths"), numbers(depths, "--depths")
+    perform(
         "needle",
         lambda begin: run.evaluate_needles(
             load_settings(), collection, sizes, places, count=needles, seed=seed, begin=begin
         ),
         json_file,
         compare,
-        show=needle.grid,
+        show=lambda outcome: [needle.grid(outcome)],
     )
 
 
-def _perform(
-    kind: str,
-    evaluate: Callable[[Begin], Coroutine[None, None, Outcome]],
-    json_file: Path | None,
-    compare: Path | None,
-    show: Callable[[Outcome], Table] = report.table,
-) -> None:
-    before = report.load(compare, kind) if compare else None  # a wrong file is told before minutes of work
-    with bars() as begin:
-        outcome = asyncio.run(evaluate(begin))
-    out.table(show(outcome))
-    for note in outcome.notes:
-        err.print(note, markup=False)
-    if json_file:
-        report.save(outcome, json_file)
-    if before:
-        out.print()
-        out.table(report.changes_table(report.changes(before, outcome)))
-        for line in report.differing(before.about, outcome.about):
-            err.print(line, markup=False)
-
-
-def _numbers(text: str, option: str) -> list[int]:
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 0:
-        raise BadRequest(f"{option} {text} is no list of numbers.", "Write them as 2000,8000.")
-    return found
+evaluation.command("prefill")(prefill_cli.prefill)
+evaluation.command("frontier")(prefill_cli.frontier)
 
 
 def verify(

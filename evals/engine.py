@@ -15,14 +15,15 @@ from filelock import FileLock, Timeout
 
 from rag.answer import Rag
 from rag.compose import (
-    ModelServer,
     chat_client,
+    costs,
     embedder_of,
     limits,
     managed_server,
     token_counter,
 )
 from rag.models.embed_cache import CachedEmbedder
+from rag.models.vllm_process import VllmProcess
 from rag.settings import Settings
 from rag.store.edge import EdgeStore
 
@@ -36,7 +37,7 @@ class Bench:
     """``server`` is the managed model server, started by whoever asks; None where settings name another."""
 
     rag: Rag
-    server: ModelServer | None
+    server: VllmProcess | None
 
 
 @asynccontextmanager
@@ -54,10 +55,11 @@ async def open_bench(settings: Settings) -> AsyncIterator[Bench]:
         server = managed_server(settings) if settings.llm_url is None else None
         if server:
             stack.push_async_callback(server.stop)
-        generator = chat_client(settings, server)
-        stack.push_async_callback(generator.close)
         tokens = await asyncio.to_thread(token_counter, settings, stack)
-        yield Bench(Rag(store, cached, tokens, generator, limits(settings)), server)
+        generator = chat_client(settings, server, tokens.encode)
+        stack.push_async_callback(generator.close)
+        rag = Rag(store, cached, tokens, generator, limits(settings), costs=costs(settings, server))
+        yield Bench(rag, server)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ Scores = dict[str, dict[str, dict[str, Score]]]  # by system, case, measure
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``kind`` is what was measured: retrieval, answers, needle. ``said`` is what systems answered, by case."""
+    """``kind`` is the command that measured. ``said`` is what systems answered, by case."""
 
     kind: str
     scores: Scores
@@ -112,7 +112,6 @@ def _number(value: float) -> str:
 
 
 def save(outcome: Outcome, path: Path) -> None:
-    """Written aside and renamed: the file is whole or not there."""
     data = {
         "openbook eval": outcome.kind,
         "format": FORMAT,
@@ -126,10 +125,15 @@ def save(outcome: Outcome, path: Path) -> None:
         "scores": outcome.scores,
         "said": outcome.said,
     }
+    write(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Aside and renamed: the file is whole or not there."""
     aside = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
         aside.replace(path)
     except OSError as error:
         raise BadRequest(f"{path} cannot be written: {error.strerror}.") from error

@@ -70,7 +70,7 @@ async def evaluate_needles(
     """In the user's own collection, which is only read."""
     async with open_rag(settings, "openbook eval needle") as engine:
         await asyncio.to_thread(engine.rag.store.open, collection)  # before a model is started for a minute
-        await _started(engine.server)
+        await started(engine.server)
         model = await engine.rag.generator.model()
         found, said, notes = await needle.evaluate(
             engine.rag, collection, lengths, depths, count, seed, begin
@@ -96,12 +96,12 @@ async def _model(bench: Bench, generate: bool | None) -> ModelInfo | None:
     if generate is False:
         return None
     if generate:
-        await _started(bench.server)
+        await started(bench.server)
         return await bench.rag.generator.model()
     return await served(bench.rag)
 
 
-async def _started(server: ModelServer | None) -> None:
+async def started(server: ModelServer | None) -> None:
     """Returns when the managed server, where there is one, answers. Raises ModelUnavailable."""
     if server:
         await server.start()

@@ -8,9 +8,12 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import httpx
+
 from rag import calibrations
 from rag.admission import Gate, Rules
 from rag.answer import Limits, Rag
+from rag.calibrations import CostBook, CostsAt
 from rag.conversations import Conversations
 from rag.errors import ModelUnavailable
 from rag.models.embed import SentenceEmbedder, prepared_models
@@ -72,7 +75,6 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         reranker = CrossEncoderReranker(settings.reranker) if settings.reranker else None
         conversations = Conversations(settings.data_dir / "conversations.db")
         stack.callback(conversations.close)
-        reached = (lambda: address(server)) if server else (lambda: str(settings.llm_url))
         rag = Rag(
             store,
             cached,
@@ -82,9 +84,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
             reranker,
             conversations=conversations,
             rewrite_follow_ups=settings.rewrite_follow_ups,
-            costs=calibrations.CostsAt(
-                calibrations.CostBook(settings.data_dir / calibrations.FOLDER), reached
-            ),
+            costs=costs(settings, server),
             gate=gate(settings),
         )
         yield Engine(rag, owner, server, preload=embedder.load)
@@ -122,16 +122,30 @@ def managed_server(settings: Settings) -> VllmProcess:
     )
 
 
-def chat_client(settings: Settings, server: VllmProcess | None, encode: Encode | None = None) -> ChatClient:
+def base_url(settings: Settings, server: VllmProcess | None) -> Callable[[], str]:
     external = str(settings.llm_url).rstrip("/")
+    return (lambda: address(server)) if server else (lambda: external)
+
+
+def chat_client(
+    settings: Settings,
+    server: VllmProcess | None,
+    encode: Encode | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> ChatClient:
     return ChatClient(
-        (lambda: address(server)) if server else (lambda: external),
+        base_url(settings, server),
         model=settings.llm_model if server is None else None,
         api_key=settings.llm_api_key,
         window=settings.llm_window,
         timeout_s=settings.llm_timeout_s,
         encode=encode,
+        transport=transport,
     )
+
+
+def costs(settings: Settings, server: VllmProcess | None) -> CostsAt:
+    return CostsAt(CostBook(settings.data_dir / calibrations.FOLDER), base_url(settings, server))
 
 
 def address(server: VllmProcess) -> str:

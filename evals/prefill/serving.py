@@ -1,0 +1,70 @@
+"""Engines over the documents of one bench, each as if the model server had never been asked before."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from evals.baseline import LlamaIndex
+from evals.engine import Bench
+from evals.prefill.asking import AskContextPilot, Asker, AskLlamaIndex, AskOpenbook
+from evals.prefill.contextpilot import contextpilot
+from evals.prefill.server import Raw, Salted
+from evals.systems import Openbook
+from rag.answer import Rag
+from rag.compose import base_url, chat_client, costs
+from rag.settings import Settings
+
+
+class Baseline(StrEnum):
+    LLAMAINDEX = "llamaindex"
+    CONTEXTPILOT = "contextpilot"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """``theirs`` is needed for baselines alone."""
+
+    settings: Settings
+    bench: Bench
+    ours: Openbook
+    theirs: LlamaIndex | None = None
+    pilot_python: Path | None = None
+
+    @asynccontextmanager
+    async def raw(self) -> AsyncIterator[Raw]:
+        raw = Raw(base_url(self.settings, self.bench.server), self.settings.llm_api_key)
+        try:
+            yield raw
+        finally:
+            await raw.close()
+
+    @asynccontextmanager
+    async def rag(self) -> AsyncIterator[tuple[Rag, Salted]]:
+        """An engine whose requests carry a salt that no other has, and what adds it."""
+        salted, rag = Salted(secrets.token_hex(8)), self.bench.rag
+        generator = chat_client(self.settings, self.bench.server, rag.tokens.encode, salted)
+        known = costs(self.settings, self.bench.server)
+        try:
+            yield Rag(rag.store, rag.embedder, rag.tokens, generator, rag.limits, costs=known), salted
+        finally:
+            await generator.close()
+
+    @asynccontextmanager
+    async def asker(self, baseline: Baseline | None) -> AsyncIterator[Asker]:
+        """openbook where no baseline is named."""
+        async with self.rag() as (rag, _):
+            if baseline is None:
+                yield AskOpenbook(replace(self.ours, rag=rag))
+                return
+            assert self.theirs
+            theirs = replace(self.theirs, rag=rag)
+            if baseline is Baseline.LLAMAINDEX:
+                yield AskLlamaIndex(theirs)
+            else:
+                async with contextpilot(self.pilot_python) as pilot:
+                    yield AskContextPilot(theirs, pilot)
