@@ -9,7 +9,8 @@ by the calibration alone, and of the one that follows the requests before.
 
 Other programs on the machine delay what is measured here: for each request the processor time that they took is
 printed as a share of the machine, and the figures are given for all requests and for those beside which others took
-less than a tenth.
+less than a tenth. The same model is fitted to the processor seconds of the server, too, where it is a child: these are
+what the request itself costs, whoever else wants the processors.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,40 +45,53 @@ MEDIAN, P90, IN_TIME = 0.10, 0.20, 0.90  # what is wanted
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A request that the model was not calibrated on; ``others`` is the share of the machine that others took."""
+    """A request that the model was not calibrated on, and what went on meanwhile."""
 
     sample: Sample
     predicted: float
     followed: float
-    others: float
+    beside: Beside
 
     @property
     def error(self) -> float:
         return abs(self.predicted / self.sample.seconds - 1)
 
 
-class Others:
-    """The share of the processors that programs other than the model server (and this one) take, from call to call."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The share of the processors that other programs took, and the processor seconds of the model server."""
+
+    others: float
+    worked: float
+
+
+class Machine:
+    """What goes on from call to call; ``server`` is the process id of the model server's first process."""
 
     def __init__(self, server: int | None) -> None:
-        self._roots = [psutil.Process(pid) for pid in (os.getpid(), *([server] if server else []))]
+        self._server = psutil.Process(server) if server else None
         self._before = self._now()
 
-    def share(self) -> float:
+    def look(self) -> Beside:
         before, self._before = self._before, self._now()
-        wall, busy, own = (now - then for now, then in zip(self._before, before, strict=True))
-        return max(0.0, (busy - own) / (wall * (os.cpu_count() or 1)))
+        wall, busy, us, worked = (now - then for now, then in zip(self._before, before, strict=True))
+        return Beside(max(0.0, (busy - us - worked) / (wall * (os.cpu_count() or 1))), worked)
 
-    def _now(self) -> tuple[float, float, float]:
+    def _now(self) -> tuple[float, float, float, float]:
+        tree = [self._server, *self._server.children(recursive=True)] if self._server else []
         times = psutil.cpu_times()
-        own = {p for root in self._roots for p in (root, *root.children(recursive=True)) if p.is_running()}
-        used = [p.cpu_times() for p in own]
-        return time.monotonic(), times.user + times.nice + times.system, sum(u.user + u.system for u in used)
+        busy = times.user + times.nice + times.system
+        return time.monotonic(), busy, _used(psutil.Process()), sum(map(_used, tree))
+
+
+def _used(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def held_out(
     sender: Sender,
-    others: Others,
+    machine: Machine,
     calibrated: Cost,
     following: Observed,
     window: int,
@@ -91,7 +105,7 @@ async def held_out(
     shares = {tokens: (0.0, *sorted(rng.uniform(0.05, 0.98) for _ in range(2))[::-1]) for tokens in chosen}
     for _ in range(repeats):
         for tokens in rng.sample(chosen, lengths):
-            others.share()
+            machine.look()
             at = iter(shares[tokens])
             async for sample in measured_at(sender, tokens, shares[tokens]):
                 now = following.cost or calibrated
@@ -99,20 +113,20 @@ async def held_out(
                     sample,
                     calibrated.seconds(sample.new, sample.cached),
                     now.seconds(sample.new, sample.cached),
-                    others.share(),
+                    machine.look(),
                 )
                 found.setdefault((tokens, next(at)), []).append(held)
                 following.add(sample)
                 print(
                     f"{sample.new:5} new, {sample.cached:5} cached: {sample.seconds:7.3f} s, predicted "
-                    f"{held.predicted:7.3f} s, following {held.followed:7.3f} s, others {held.others:.0%}",
+                    f"{held.predicted:7.3f} s, following {held.followed:7.3f} s, others {held.beside.others:.0%}",
                     flush=True,
                 )
     return list(found.values())
 
 
 async def on_target(
-    sender: Sender, others: Others, following: Observed, window: int, count: int
+    sender: Sender, machine: Machine, following: Observed, window: int, count: int
 ) -> list[tuple[float, float, float]]:
     """Targets, seconds that it took, and the share that others took: behind a cached beginning, as many new tokens as
     the target affords."""
@@ -128,9 +142,9 @@ async def on_target(
         new = cost.affordable(target, len(cached), window - len(cached) - 64)
         if new < 16:
             continue
-        others.share()
+        machine.look()
         usage, seconds = await sender.first_token([*cached, *sender.fresh(new)])
-        runs.append((target, seconds, others.share()))
+        runs.append((target, seconds, machine.look().others))
         hit = usage.cached or 0
         following.add(Sample(usage.prompt - hit, hit, seconds))
         print(
@@ -154,7 +168,7 @@ def summary(
     groups: Sequence[Sequence[Held]], runs: Sequence[tuple[float, float, float]]
 ) -> dict[str, object]:
     held = [each for group in groups for each in group]
-    quiet = [each for each in held if each.others < QUIET]
+    quiet = [each for each in held if each.beside.others < QUIET]
     of_medians = [
         abs(group[0].predicted / statistics.median(h.sample.seconds for h in group) - 1) for group in groups
     ]
@@ -172,9 +186,27 @@ def summary(
             )
             figures[name] = {"count": len(some), "in time": share}
     print(
-        f"others took {statistics.median(h.others for h in held):.0%} of the machine beside the median request"
+        f"others took {statistics.median(h.beside.others for h in held):.0%} of the machine beside the median request"
     )
     return figures
+
+
+def by_work(
+    samples: Sequence[Sample], worked: Sequence[float], groups: Sequence[Sequence[Held]]
+) -> dict[str, object]:
+    """The same with the server's processor seconds for the seconds."""
+    if not all(worked):
+        return {}
+    cost = fit([replace(sample, seconds=each) for sample, each in zip(samples, worked, strict=True)])
+    errors = [
+        abs(cost.seconds(held.sample.new, held.sample.cached) / held.beside.worked - 1)
+        for group in groups
+        for held in group
+    ]
+    return {
+        "work": told("processor seconds of the server", errors),
+        "cost in processor seconds": asdict(cost),
+    }
 
 
 async def measure(options: argparse.Namespace, scratch: Path) -> dict[str, object]:
@@ -191,23 +223,30 @@ async def measure(options: argparse.Namespace, scratch: Path) -> dict[str, objec
         of = fingerprint(model, server.base_url if server else str(settings.llm_url))
         print(of, f"load {os.getloadavg()[0]:.1f}", platform.platform(), sep=", ", flush=True)
         calibration = Calibration(scratch, of)
+        machine, worked = Machine(server.status.pid if server else None), []
+
+        def keep(step: str, sample: Sample) -> None:
+            calibration.keep(step, sample)
+            worked.append(machine.look().worked)
+
         began = time.monotonic()
-        async for step in calibrate(client, options.minutes * 60, [], calibration.keep):
+        async for step in calibrate(client, options.minutes * 60, [], keep):
+            machine.look()
             print(f"calibrating: {step.tokens} tokens, at most {step.left_s:.0f} s left", flush=True)
         samples = [sample for _, sample in calibration.load()]
         cost = fit(samples)
         print(f"calibrated in {time.monotonic() - began:.0f} s: {cost.describe()}\n{cost}", flush=True)
         sender = await sender_of(client, time.perf_counter)
-        others, following = Others(server.status.pid if server else None), Observed(cost, samples)
+        following = Observed(cost, samples)
         groups = await held_out(
-            sender, others, cost, following, model.window, options.lengths, options.repeats
+            sender, machine, cost, following, model.window, options.lengths, options.repeats
         )
-        runs = await on_target(sender, others, following, model.window, options.targets)
+        runs = await on_target(sender, machine, following, model.window, options.targets)
     return {
         "of": str(of), "load": os.getloadavg()[0], "cost": asdict(cost),
         "calibration": [asdict(s) for s in samples],
         "held out": [asdict(held) for group in groups for held in group], "targets": runs,
-    } | summary(groups, runs)  # fmt: skip
+    } | summary(groups, runs) | by_work(samples, worked, groups)  # fmt: skip
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,6 +62,7 @@ def fingerprint(model: ModelInfo, url: str) -> Fingerprint:
     )
 
 
+@cache
 def _machine() -> str:
     cores = f"{platform.machine()}, {os.cpu_count()} cores"
     try:
