@@ -10,7 +10,7 @@ request that came first has a guaranteed share of the time, whatever comes later
 ``Gate`` lets coroutines through by it:
 
     with gate.entered(ticket):                                  # Overloaded, or a place in the line
-        gate.weigh(ticket, cost_s)                              # Overloaded, or what it will take
+        gate.weigh(ticket, cost_s)                              # Overloaded, or what all its slices take
         async for waiting in gate.waiting(ticket, seconds): ... # its place, until its turn comes
         async with gate.turn(ticket, seconds) as prefilled:     # one slice; waits where nobody has yet
             ...
@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag.errors import Overloaded
+from rag.prefill import Cost
 
 SHARE = 0.5  # of the time, for the request that came first
 AHEAD_S = 2.0  # of turns that others may have before that share is due, and a key before another's
@@ -306,15 +307,23 @@ class Gate:
             self._calls[ticket].set()
 
 
-def slices(
-    within: Callable[[float, int, int], int], cached: int, total: int, seconds: float, block: int
-) -> list[int]:
-    """Where the slices of a prompt of ``total`` tokens end, of which ``cached`` are read: at blocks of the server's
-    cache, but for the last. ``within(seconds, cached, most)`` is how many tokens are read in that time."""
-    ends = []
-    while (step := within(seconds, cached, total - cached)) < total - cached:
-        cached = max(cached + step, cached + block) // block * block
-        if cached >= total:
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Tokens ``[start, end)`` of a prompt, and what it takes to read them."""
+
+    start: int
+    end: int
+    seconds: float
+
+
+def slices(cost: Cost, cached: int, total: int, seconds: float, block: int) -> list[Slice]:
+    """A prompt of ``total`` tokens, of which ``cached`` are in the server's cache, in slices of about ``seconds``. They
+    end where blocks of that cache do, but for the last."""
+    made = []
+    while (step := cost.within(seconds, cached, total - cached)) < total - cached:
+        end = max(cached + step, cached + block) // block * block
+        if end >= total:
             break
-        ends.append(cached)
-    return [*ends, total]
+        made.append(Slice(cached, end, cost.seconds(end - cached, cached)))
+        cached = end
+    return [*made, Slice(cached, total, cost.seconds(total - cached, cached))]
