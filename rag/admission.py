@@ -35,7 +35,7 @@ from rag.errors import Overloaded
 from rag.prefill import Cost
 
 SHARE = 0.5  # of the time, for the request that came first
-AHEAD_S = 2.0  # of turns that others may have before that share is due, and a key before another's
+AHEAD_S = 5.0  # of turns that others may have before that share is due, and a key before another's
 REPORT_S = 1.0
 _RECENT = 0.2  # weight of the newest answer in the mean length of answers
 
@@ -62,7 +62,8 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """``position`` 1 is next. ``start_s``: seconds until its turn, if nobody comes who passes it."""
+    """``position`` 1 is next, 0 says that its turn has come. ``start_s``: seconds until then, if nobody comes who goes
+    first."""
 
     position: int
     start_s: float
@@ -260,14 +261,17 @@ class Gate:
         self._line.weigh(ticket, cost_s, self._clock())
 
     async def waiting(self, ticket: Ticket, seconds: float) -> AsyncGenerator[Waiting, None]:
-        """Where it stands, each second until its turn has come; ``turn`` then enters at once. Nothing where it need
-        not wait."""
+        """Where it stands, each second until its turn has come and then once more; ``turn`` then enters at once.
+        Nothing where it need not wait."""
         with self._asking(ticket, seconds) as called:
+            if self._line.has_turn(ticket):
+                return
             while not self._line.has_turn(ticket):
                 yield self._line.waiting(ticket, self._clock())
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REPORT_S):
                         await called.wait()
+            yield Waiting(0, 0.0)
 
     @asynccontextmanager
     async def turn(self, ticket: Ticket, seconds: float) -> AsyncIterator[Callable[[], None]]:

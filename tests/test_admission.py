@@ -277,7 +277,8 @@ def test_position_and_start_are_told_each_second_until_the_turn_comes() -> None:
                 assert clients.loop.time() == begun
         times = [at for at, _ in told]
         assert all(later - at <= 1.0 + 1e-6 for at, later in zip(times, [*times[1:], begun], strict=True))
-        assert [told[0][1].position, told[-1][1].position] == [3, 2]
+        assert [told[0][1].position, told[-2][1].position] == [3, 2]
+        assert told[-1] == (begun, Waiting(0, 0.0))
         for at, waiting in told:
             assert at + waiting.start_s == pytest.approx(begun, abs=0.01)
         await asyncio.gather(first, second)
