@@ -25,7 +25,11 @@ def answer_view(*, quiet: bool) -> Iterator[View]:
 
         def show(event: Event) -> None:
             if isinstance(event, Waiting):
-                told(f"waiting: {ordinal(event.position)}, about {event.start_s:,.0f} s")
+                told(
+                    f"waiting: {ordinal(event.position)}, about {event.start_s:,.0f} s"
+                    if event.position
+                    else "reading"
+                )
                 return
             if isinstance(event, Reading):
                 receipt = event.receipt

@@ -10,7 +10,7 @@ request that came first has a guaranteed share of the time, whatever comes later
 ``Gate`` lets coroutines through by it:
 
     with gate.entered(ticket):                                  # Overloaded, or a place in the line
-        gate.weigh(ticket, cost_s)                              # Overloaded, or what it will take
+        gate.weigh(ticket, cost_s)                              # Overloaded, or what all its slices take
         async for waiting in gate.waiting(ticket, seconds): ... # its place, until its turn comes
         async with gate.turn(ticket, seconds) as prefilled:     # one slice; waits where nobody has yet
             ...
@@ -32,9 +32,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag.errors import Overloaded
+from rag.prefill import Cost
 
 SHARE = 0.5  # of the time, for the request that came first
-AHEAD_S = 2.0  # of turns that others may have before that share is due, and a key before another's
+AHEAD_S = 5.0  # of turns that others may have before that share is due, and a key before another's
 REPORT_S = 1.0
 _RECENT = 0.2  # weight of the newest answer in the mean length of answers
 
@@ -61,7 +62,8 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """``position`` 1 is next. ``start_s``: seconds until its turn, if nobody comes who passes it."""
+    """``position`` 1 is next, 0 says that its turn has come. ``start_s``: seconds until then, if nobody comes who goes
+    first."""
 
     position: int
     start_s: float
@@ -259,14 +261,17 @@ class Gate:
         self._line.weigh(ticket, cost_s, self._clock())
 
     async def waiting(self, ticket: Ticket, seconds: float) -> AsyncGenerator[Waiting, None]:
-        """Where it stands, each second until its turn has come; ``turn`` then enters at once. Nothing where it need
-        not wait."""
+        """Where it stands, each second until its turn has come and then once more; ``turn`` then enters at once.
+        Nothing where it need not wait."""
         with self._asking(ticket, seconds) as called:
+            if self._line.has_turn(ticket):
+                return
             while not self._line.has_turn(ticket):
                 yield self._line.waiting(ticket, self._clock())
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REPORT_S):
                         await called.wait()
+            yield Waiting(0, 0.0)
 
     @asynccontextmanager
     async def turn(self, ticket: Ticket, seconds: float) -> AsyncIterator[Callable[[], None]]:
@@ -306,15 +311,23 @@ class Gate:
             self._calls[ticket].set()
 
 
-def slices(
-    within: Callable[[float, int, int], int], cached: int, total: int, seconds: float, block: int
-) -> list[int]:
-    """Where the slices of a prompt of ``total`` tokens end, of which ``cached`` are read: at blocks of the server's
-    cache, but for the last. ``within(seconds, cached, most)`` is how many tokens are read in that time."""
-    ends = []
-    while (step := within(seconds, cached, total - cached)) < total - cached:
-        cached = max(cached + step, cached + block) // block * block
-        if cached >= total:
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Tokens ``[start, end)`` of a prompt, and what it takes to read them."""
+
+    start: int
+    end: int
+    seconds: float
+
+
+def slices(cost: Cost, cached: int, total: int, seconds: float, block: int) -> list[Slice]:
+    """A prompt of ``total`` tokens, of which ``cached`` are in the server's cache, in slices of about ``seconds``. They
+    end where blocks of that cache do, but for the last."""
+    made = []
+    while (step := cost.within(seconds, cached, total - cached)) < total - cached:
+        end = max(cached + step, cached + block) // block * block
+        if end >= total:
             break
-        ends.append(cached)
-    return [*ends, total]
+        made.append(Slice(cached, end, cost.seconds(end - cached, cached)))
+        cached = end
+    return [*made, Slice(cached, total, cost.seconds(total - cached, cached))]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from rag.admission import Gate, Ticket, Waiting, slices
+from rag.admission import Gate, Slice, Ticket, Waiting, slices
 from rag.plan import Costs, Plan, Server
 from rag.ports import ModelInfo
 from rag.prefill import Cost
@@ -41,25 +41,24 @@ class Serving:
 
     def weigh(self, ticket: Ticket, plan: Plan) -> None:
         """Raises Overloaded where the wait would be too long."""
-        self.gate.weigh(ticket, _cost(plan))
+        self.gate.weigh(ticket, sum(part.seconds for part in _slices(plan)))
 
     async def events(
         self, plan: Plan, ticket: Ticket, reply: Reply, temperature: float
     ) -> AsyncGenerator[Waiting | str, None]:
         """What it waits for, then the text of the reply as it comes."""
-        left_s = _cost(plan)
-        for prompt, seconds in _slices(plan):
-            async with aclosing(self._waiting(ticket, seconds, reply)) as reports:
+        *parts, last = _slices(plan)
+        for part in parts:
+            async with aclosing(self._waiting(ticket, part.seconds, reply)) as reports:
                 async for waiting in reports:
                     yield waiting
-            async with self.gate.turn(ticket, seconds):
-                await self._read(prompt, reply)
-            left_s = max(0.0, left_s - seconds)
-        async with aclosing(self._waiting(ticket, left_s, reply)) as reports:
+            async with self.gate.turn(ticket, part.seconds):
+                await self._read(plan.prompt.beginning(part.end), reply)
+        async with aclosing(self._waiting(ticket, last.seconds, reply)) as reports:
             async for waiting in reports:
                 yield waiting
         pieces = reply.pieces(plan.prompt, temperature, self.residency)
-        async with self.gate.turn(ticket, left_s) as prefilled, aclosing(pieces) as texts:
+        async with self.gate.turn(ticket, last.seconds) as prefilled, aclosing(pieces) as texts:
             async for text in texts:
                 prefilled()
                 yield text
@@ -92,21 +91,14 @@ class Serving:
             await asyncio.to_thread(self.costs.observe, model, new, usage.cached, seconds)
 
 
-def _slices(plan: Plan) -> Iterator[tuple[Prompt, float]]:
-    """The beginnings of the prompt that are read one by one before it is sent whole, each with its seconds; none
-    where the whole takes little more than one."""
+def _slices(plan: Plan) -> list[Slice]:
+    """One where the whole takes little more than one, or the server's cache is not known."""
     prompt, cost, shape = plan.prompt, plan.server.cost, plan.server.model.cache
+    seconds = ROUGHLY.seconds(plan.new) if plan.seconds is None else plan.seconds
+    whole = [Slice(plan.cached, plan.cached + plan.new, seconds)]
     if prompt.tokens is None or prompt.cached is None or cost is None or shape is None:
-        return
+        return whole
     slice_s = max(SLICE_S, FIXED_SHARE * cost.fixed)
-    if cost.seconds(plan.new, plan.cached) <= 2 * slice_s:
-        return
-    done = prompt.cached
-    for end in slices(cost.within, done, prompt.tokens, slice_s, shape.block_size)[:-1]:
-        yield prompt.beginning(end), cost.seconds(end - done, done)
-        done = end
-
-
-def _cost(plan: Plan) -> float:
-    """Seconds of prefill."""
-    return ROUGHLY.seconds(plan.new) if plan.seconds is None else plan.seconds
+    if seconds <= 2 * slice_s:
+        return whole
+    return slices(cost, prompt.cached, prompt.tokens, slice_s, shape.block_size)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evals import virtual_time
 from rag.admission import AHEAD_S, SHARE, Gate, Rules, Ticket, Waiting, slices
 from rag.errors import Overloaded, from_code
+from rag.prefill import Cost
 
 SLICE_S = 0.7
 
@@ -276,7 +277,8 @@ def test_position_and_start_are_told_each_second_until_the_turn_comes() -> None:
                 assert clients.loop.time() == begun
         times = [at for at, _ in told]
         assert all(later - at <= 1.0 + 1e-6 for at, later in zip(times, [*times[1:], begun], strict=True))
-        assert [told[0][1].position, told[-1][1].position] == [3, 2]
+        assert [told[0][1].position, told[-2][1].position] == [3, 2]
+        assert told[-1] == (begun, Waiting(0, 0.0))
         for at, waiting in told:
             assert at + waiting.start_s == pytest.approx(begun, abs=0.01)
         await asyncio.gather(first, second)
@@ -328,27 +330,37 @@ def test_an_error_in_a_turn_frees_the_slot() -> None:
     asyncio.run(main())
 
 
-def test_slices_end_at_blocks_and_take_the_time_allowed() -> None:
-    def within(seconds: float, cached: int, most: int) -> int:
-        return min(most, int(seconds * 1000))
+def ends(per_token: float, cached: int, total: int, block: int = 16) -> list[int]:
+    parts = slices(Cost(fixed=0.0, per_token=per_token, per_pair=0.0), cached, total, 1.0, block)
+    assert [part.start for part in parts] == [cached, *(part.end for part in parts[:-1])]
+    return [part.end for part in parts]
 
-    assert slices(within, 0, 2500, 1.0, 16) == [992, 1984, 2500]
-    assert slices(within, 1000, 2500, 1.0, 16) == [2000, 2500]
-    assert slices(within, 0, 1000, 1.0, 16) == [1000]
-    assert slices(within, 500, 500, 1.0, 16) == [500]
-    assert slices(lambda *_: 0, 0, 40, 1.0, 16) == [16, 32, 40]  # never less than a block
+
+def test_slices_end_at_blocks_and_take_the_time_allowed() -> None:
+    assert ends(0.001, 0, 2500) == [992, 1984, 2500]
+    assert ends(0.001, 1000, 2500) == [2000, 2500]
+    assert ends(0.001, 0, 1000) == [1000]
+    assert ends(0.001, 500, 500) == [500]
+    assert ends(10.0, 0, 40) == [16, 32, 40]  # never less than a block
+
+
+def test_slices_take_alike_long_at_every_depth() -> None:
+    cost = Cost(fixed=0.05, per_token=1.6e-4, per_pair=2.7e-9, per_cached=3e-7)
+    parts = slices(cost, 0, 131072, 0.7, 16)
+    assert all(0.68 <= part.seconds <= 0.7 for part in parts[:-1])
+    assert parts[0].end > 2 * (parts[-2].end - parts[-2].start)
+    assert sum(part.seconds for part in parts) <= 1.15 * cost.seconds(131072)
 
 
 @given(
     cached=st.integers(0, 5000),
     more=st.integers(0, 5000),
-    rate=st.integers(0, 5000),
+    rate=st.integers(1, 5000),
     block=st.sampled_from([1, 16, 528]),
 )
 def test_slices_go_on_to_the_end(cached: int, more: int, rate: int, block: int) -> None:
-    ends = slices(lambda _s, _c, most: min(most, rate), cached, cached + more, 1.0, block)
-    assert ends[-1] == cached + more
-    assert ends == sorted(set(ends))
-    assert all(end % block == 0 and end > cached for end in ends[:-1])
-    starts = [cached, *ends]
-    assert all(end - start <= max(rate, block) for start, end in zip(starts, ends, strict=False))
+    made = ends(1 / rate, cached, cached + more, block)
+    assert made[-1] == cached + more
+    assert all(end % block == 0 and end > cached for end in made[:-1])
+    starts = [cached, *made]
+    assert all(0 <= end - start <= max(rate, block) for start, end in zip(starts, made, strict=False))

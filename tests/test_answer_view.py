@@ -23,7 +23,8 @@ def test_the_place_in_the_line_is_shown(monkeypatch: pytest.MonkeyPatch) -> None
     with answer_view(quiet=False) as view:
         view.show(Waiting(3, 12.4))
         view.show(Waiting(1, 0.2))
-    assert told == ["waiting: 3rd, about 12 s", "waiting: 1st, about 0 s"]
+        view.show(Waiting(0, 0.0))
+    assert told == ["waiting: 3rd, about 12 s", "waiting: 1st, about 0 s", "reading"]
 
 
 @pytest.mark.parametrize(
