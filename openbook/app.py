@@ -10,6 +10,7 @@ import typer
 import api.chat_cli
 import api.cli
 import evals.cli
+import evals.simulator.cli
 import ingest.cli
 import ingest.job_cli
 import ingest.watch
@@ -53,6 +54,7 @@ for command in (
     ingest.cli.reindex,
     api.cli.doctor,
     evals.cli.verify,
+    evals.simulator.cli.simulate,
 ):
     app.command()(command)
 app.add_typer(evals.cli.evaluation)

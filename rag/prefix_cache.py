@@ -32,7 +32,7 @@ class PrefixCache:
     def __init__(self, block_size: int, capacity_blocks: int) -> None:
         if block_size < 1 or capacity_blocks < 2:
             raise ValueError(f"{capacity_blocks} blocks of {block_size} tokens can hold nothing.")
-        self.block_size = block_size
+        self.block_size, self.capacity_blocks = block_size, capacity_blocks
         self._blank = capacity_blocks - 1  # free and without text: taken first
         self._idle: OrderedDict[_Block, None] = OrderedDict()  # free with their text: the first goes first
         # Requests that compute the same text side by side have a block of it each; the oldest is the one found.
