@@ -1,9 +1,9 @@
-"""Plays requests against a real vLLM, and compares what it reports as cached with what the mirror says.
+"""Plays requests against a real vLLM, and compares what it reports as cached with its mirror and the simulator.
 
     python benchmarks/cache_trace.py [--requests 200] [--seed 0] [--block-size 32] [--blocks 64]
 
 The server is started with a cache so small that blocks are evicted all the time; on a CPU its blocks are multiples of
-32 tokens. The mirror gets the same prompts, and the tokens that the model generated.
+32 tokens. Both then get the same prompts, and the tokens that the model generated.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evals.simulator import trace
 from rag.models.vllm_process import VllmProcess
+from rag.prefix_cache import PrefixCache
 from rag.settings import Settings, load_settings
 
 WINDOW = 1024
@@ -36,7 +40,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--block-size", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=64)
-    parser.add_argument("--save", type=Path, help="keep what was played in this file")
     options = parser.parse_args()
     settings = load_settings()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {_versions(settings)}")
@@ -65,41 +68,72 @@ async def _with_server(settings: Settings, folder: Path, options: argparse.Names
     try:
         await process.start()
         await process.wait_ready()
-        different = await asyncio.to_thread(_compare, process.base_url.removesuffix("/v1"), settings, options)
+        url = process.base_url.removesuffix("/v1")
+        played, mirror = await asyncio.to_thread(_play, url, settings, options)
     finally:
         await process.stop()
-    sys.exit(1 if different else 0)
+    with _simulator(mirror) as url:
+        server = trace.Server(url, 0)
+        said = [(trace.predicted(mirror, each), server.again(each)) for each in played]
+        server.close()
+    sys.exit(_tell(played, said))
 
 
-def _compare(url: str, settings: Settings, options: argparse.Namespace) -> int:
-    end_id = json.loads((settings.vllm_model / "config.json").read_text())["eos_token_id"]
-    server = trace.Server(url, end_id)
-    mirror = server.cache()
+def _play(
+    url: str, settings: Settings, options: argparse.Namespace
+) -> tuple[list[trace.Played], PrefixCache]:
+    """What the server said, and a mirror of its size."""
     began = time.perf_counter()
-    made = trace.steps(options.requests, options.seed)
-    kinds: collections.Counter[str] = collections.Counter()
-    equal: collections.Counter[str] = collections.Counter()
-    kept = []
-    for n, played in enumerate(trace.play(made, server.ask)):
-        said = trace.predicted(mirror, played)
-        kinds[played.kind] += 1
-        equal[played.kind] += said == played.cached
-        kept.append(played)
-        if said != played.cached:
-            print(f"{n} {played.kind}: of {len(played.prompt)} {played.cached} cached, {said} predicted")
+    server = trace.Server(url, json.loads((settings.vllm_model / "config.json").read_text())["eos_token_id"])
+    mirror = server.cache()
+    played = list(trace.play(trace.steps(options.requests, options.seed), server.ask))
     server.close()
-    for kind in sorted(kinds):
-        print(f"{kind:8} {equal[kind]} of {kinds[kind]} equal")
-    prompt, cached = sum(len(played.prompt) for played in kept), sum(played.cached for played in kept)
-    print(
-        f"{equal.total()} of {kinds.total()} equal; {cached:,} of {prompt:,} prompt tokens cached, "
-        f"{time.perf_counter() - began:.0f} s"
-    )
-    if options.save:
-        options.save.write_text(
-            json.dumps([[p.prompt, p.generated, p.cached, p.salt, p.ran_ahead] for p in kept])
-        )
-    return kinds.total() - equal.total()
+    print(f"played in {time.perf_counter() - began:.0f} s")
+    return played, mirror
+
+
+@contextlib.contextmanager
+def _simulator(like: PrefixCache) -> Iterator[str]:
+    """The address of ``openbook simulate`` with a cache of this size."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tokens = (like.capacity_blocks - 1) * like.block_size
+    size = ["--capacity-tokens", str(tokens), "--block-size", str(like.block_size), "--window", str(WINDOW)]
+    command = [
+        str(Path(sys.prefix) / "bin" / "openbook"),
+        "simulate",
+        "--port",
+        str(port),
+        "--speed",
+        "1000",
+        *size,
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # it listens
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _tell(played: Sequence[trace.Played], said: Sequence[tuple[int, int]]) -> int:
+    """The exit code."""
+    table = collections.defaultdict[str, list[int]](lambda: [0, 0, 0])
+    for n, (each, (mirrored, simulated)) in enumerate(zip(played, said, strict=True)):
+        for row in (each.kind, "all"):
+            equal = (1, mirrored == each.cached, simulated == each.cached)
+            table[row] = [a + b for a, b in zip(table[row], equal, strict=True)]
+        if (mirrored, simulated) != (each.cached, each.cached):
+            print(
+                f"{n} {each.kind}: {each.cached} of {len(each.prompt)} cached, mirror {mirrored}, simulator {simulated}"
+            )
+    for row, (count, mirrored, simulated) in sorted(table.items(), reverse=True):
+        print(f"{row:8} {count:3} requests, equal in the mirror {mirrored}, in the simulator {simulated}")
+    prompt, cached = sum(len(each.prompt) for each in played), sum(each.cached for each in played)
+    print(f"{cached:,} of {prompt:,} prompt tokens cached")
+    return int(table["all"] != [len(played)] * 3)
 
 
 def _versions(settings: Settings) -> str:

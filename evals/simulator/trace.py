@@ -88,7 +88,7 @@ def play(trace: Sequence[Step], ask: Ask) -> Iterator[Played]:
         prompt = step.ids if step.after is None else whole[step.after][: step.keep] + step.ids
         generated, cached = ask(prompt, step)
         whole.append((*prompt, *generated))
-        yield Played(step.kind, prompt, tuple(generated), cached, step.salt, step.stop_early)
+        yield Played(step.kind, prompt, tuple(generated), cached, step.salt, len(generated) < step.max_tokens)
 
 
 def predicted(cache: PrefixCache, played: Played) -> int:
@@ -115,19 +115,25 @@ class Server:
         return PrefixCache(int(labels["block_size"]), int(labels["num_gpu_blocks"]))
 
     def ask(self, prompt: Sequence[int], step: Step) -> tuple[list[int], int]:
+        if step.stop_early:
+            return self._ask(prompt, step.salt, step.max_tokens, allowed_token_ids=[self._end_id])
+        return self._ask(prompt, step.salt, step.max_tokens, ignore_eos=True)
+
+    def again(self, played: Played) -> int:
+        """What a simulator says is cached of a request that was played elsewhere."""
+        generated = list(played.generated)
+        return self._ask(played.prompt, played.salt, len(generated), reply_ids=generated)[1]
+
+    def _ask(self, prompt: Sequence[int], salt: str, max_tokens: int, **more: Any) -> tuple[list[int], int]:
         body: dict[str, Any] = {
             "model": self.model,
             "prompt": list(prompt),
-            "max_tokens": step.max_tokens,
+            "max_tokens": max_tokens,
             "temperature": 0,
             "return_token_ids": True,
+            **({"cache_salt": salt} if salt else {}),
+            **more,
         }
-        if step.salt:
-            body["cache_salt"] = step.salt
-        if step.stop_early:
-            body["allowed_token_ids"] = [self._end_id]
-        else:
-            body["ignore_eos"] = True
         reply = self._http.post("/v1/completions", json=body).raise_for_status().json()
         (choice,) = reply["choices"]
         return choice["token_ids"], reply["usage"]["prompt_tokens_details"]["cached_tokens"]
