@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--block-size", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=64)
+    parser.add_argument("--async-scheduling", action="store_true", help="as vLLM schedules on a GPU")
     options = parser.parse_args()
     settings = load_settings()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {_versions(settings)}")
@@ -72,9 +73,12 @@ async def _with_server(settings: Settings, folder: Path, options: argparse.Names
         played, mirror = await asyncio.to_thread(_play, url, settings, options)
     finally:
         await process.stop()
-    with _simulator(mirror) as url:
+    ahead = options.async_scheduling
+    with _simulator(mirror, ahead) as url:
         server = trace.Server(url, 0)
-        said = [(trace.predicted(mirror, each), server.again(each)) for each in played]
+        said = [
+            (trace.predicted(mirror, each, async_scheduling=ahead), server.again(each)) for each in played
+        ]
         server.close()
     sys.exit(_tell(played, said))
 
@@ -93,7 +97,7 @@ def _play(
 
 
 @contextlib.contextmanager
-def _simulator(like: PrefixCache) -> Iterator[str]:
+def _simulator(like: PrefixCache, async_scheduling: bool) -> Iterator[str]:
     """The address of ``openbook simulate`` with a cache of this size."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,6 +111,7 @@ def _simulator(like: PrefixCache) -> Iterator[str]:
         str(port),
         "--speed",
         "1000",
+        "--async-scheduling" if async_scheduling else "--no-async-scheduling",
         *size,
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -129,7 +134,7 @@ def _tell(played: Sequence[trace.Played], said: Sequence[tuple[int, int]]) -> in
             print(
                 f"{n} {each.kind}: {each.cached} of {len(each.prompt)} cached, mirror {mirrored}, simulator {simulated}"
             )
-    for row, (count, mirrored, simulated) in sorted(table.items(), reverse=True):
+    for row, (count, mirrored, simulated) in sorted(table.items(), key=lambda row: (row[0] == "all", row[0])):
         print(f"{row:8} {count:3} requests, equal in the mirror {mirrored}, in the simulator {simulated}")
     prompt, cached = sum(len(each.prompt) for each in played), sum(each.cached for each in played)
     print(f"{cached:,} of {prompt:,} prompt tokens cached")

@@ -69,6 +69,16 @@ def test_the_least_recently_used_goes_first_and_the_end_of_a_text_before_its_beg
     assert mirror.match([*C, 9]) == 0
 
 
+@pytest.mark.parametrize(("ran_ahead", "left"), [(False, 8), (True, 4)])
+def test_one_that_ran_ahead_takes_a_block_for_nothing(ran_ahead: bool, left: int) -> None:
+    mirror = cache(capacity=5)
+    mirror.run([*A, *B])
+    mirror.run([*C, 5, 5, 5, 5], [2], ran_ahead=ran_ahead)  # its last token would begin a third block
+    assert mirror.match([*A, *B, 9]) == left
+    mirror.run([*C, 6, 6, 6], [2], ran_ahead=ran_ahead)  # here it has a place
+    assert mirror.match([*C, 6, 9]) == 4
+
+
 def test_a_running_request_keeps_its_blocks() -> None:
     mirror = cache(capacity=5)
     running = mirror.begin([*A, *B])

@@ -107,3 +107,8 @@ def test_no_more_run_than_may() -> None:
     two = clock.submit(Request(ids(50, 8), [1]))
     clock.run()
     assert two.times[0] == pytest.approx(one.times[-1] + Cost().seconds(8, 0))
+
+
+def test_a_request_for_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one token"):
+        virtual().engine.add(Request(ids(0, 8), []))

@@ -13,11 +13,13 @@ from rag.prefill import Cost
 from rag.prefix_cache import PrefixCache
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize(("block_size", "blocks"), [(16, 64), (32, 64), (128, 400)])
-def test_the_simulator_counts_as_the_mirror(block_size: int, blocks: int) -> None:
+def test_the_simulator_counts_as_the_mirror(block_size: int, blocks: int, ahead: bool) -> None:
     rng = random.Random(3)
     mirror, cache = PrefixCache(block_size, blocks), PrefixCache(block_size, blocks)
-    clock = Virtual(Engine(cache, Cost(0, 1e-4, 0), 1e-3, max_batched_tokens=100))
+    engine = Engine(cache, Cost(0, 1e-4, 0), 1e-3, max_batched_tokens=100, async_scheduling=ahead)
+    clock = Virtual(engine)
 
     def ask(prompt: Sequence[int], step: trace.Step) -> tuple[list[int], int]:
         generated = [rng.randrange(9) for _ in range(1 if step.stop_early else step.max_tokens)]
@@ -30,7 +32,8 @@ def test_the_simulator_counts_as_the_mirror(block_size: int, blocks: int) -> Non
     played = list(trace.play(made, ask))
     assert {step.kind for step in made} == {"new", "again", "salted", "shared", "goes on"}
     assert max(len(each.prompt) for each in played) <= 900
-    assert [trace.predicted(mirror, each) for each in played] == [each.cached for each in played]
+    said = [trace.predicted(mirror, each, async_scheduling=ahead) for each in played]
+    assert said == [each.cached for each in played]
     assert cache.resident_blocks == mirror.resident_blocks
 
 

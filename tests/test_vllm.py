@@ -156,7 +156,8 @@ def test_the_mirror_and_the_simulator_count_cached_tokens_as_vllm_does(service: 
     server = trace.Server(model_server(service)[1], end_id=2)
     mirror = server.cache()
     assert mirror.block_size == BLOCK
-    clock = Virtual(Engine(PrefixCache(BLOCK, mirror.capacity_blocks), Cost(0, 1e-3, 0), 1e-3))
+    cache = PrefixCache(BLOCK, mirror.capacity_blocks)
+    clock = Virtual(Engine(cache, Cost(0, 1e-3, 0), 1e-3, async_scheduling=False))
     for played in trace.play(trace.steps(30, seed=1, longest=500), server.ask):
         simulated = clock.submit(Request(played.prompt, played.generated, 9, played.salt))
         clock.run()

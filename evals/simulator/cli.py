@@ -26,6 +26,10 @@ def simulate(
     max_batched_tokens: Annotated[
         int, typer.Option(min=1, help="Most tokens computed in a step, as vLLM's --max-num-batched-tokens.")
     ] = 8192,
+    async_scheduling: Annotated[
+        bool,
+        typer.Option(help="Schedule a step before the last one's tokens are seen, as vLLM does on a GPU."),
+    ] = True,
     tokens_per_second: Annotated[float, typer.Option(min=0.001, help="Of an answer that is written.")] = 50.0,
     speed: Annotated[float, typer.Option(min=0.001, help="Simulated seconds in a second.")] = 1.0,
     model: Annotated[
@@ -51,7 +55,13 @@ def simulate(
 
     blocks = -(-capacity_tokens // block_size) + 1  # vLLM keeps one as a placeholder
     cache = PrefixCache(block_size, blocks)
-    engine = Engine(cache, prior.cost, 1 / tokens_per_second, max_batched_tokens=max_batched_tokens)
+    engine = Engine(
+        cache,
+        prior.cost,
+        1 / tokens_per_second,
+        max_batched_tokens=max_batched_tokens,
+        async_scheduling=async_scheduling,
+    )
     tokenizer = Model(model or beside_environment(".models") / "SmolLM2-135M-Instruct")
     said = f"{prior.model} on one Spark, after {prior.source}: {{url}}/v1 until Ctrl-C"
     serve(

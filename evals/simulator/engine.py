@@ -72,15 +72,19 @@ class Engine:
         *,
         max_batched_tokens: int = 8192,
         max_running: int = 256,
+        async_scheduling: bool = True,
     ) -> None:
         """``decode_s``: seconds of a step in which tokens are written and nothing else is done. The cache must hold
-        the longest prompt with its answer."""
+        the longest prompt with its answer. ``async_scheduling`` is as in vLLM, on a GPU and not on a CPU."""
         self.cache, self._cost, self._decode_s = cache, cost, decode_s
         self._max_batched_tokens, self._max_running = max_batched_tokens, max_running
+        self._async_scheduling = async_scheduling
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
 
     def add(self, request: Request) -> None:
+        if not request.wanted:
+            raise ValueError("A request is for at least one token.")
         self.waiting.append(request)
 
     def cancel(self, request: Request) -> None:
@@ -136,7 +140,7 @@ class Engine:
             written.append(request)
             if request.finished:
                 self.running.remove(request)
-                _end(request)
+                _end(request, ran_ahead=self._async_scheduling and request.wanted < request.max_tokens)
         return written
 
     def _piece(self, new: int, cached: int, *, is_first: bool) -> float:
@@ -172,9 +176,9 @@ class Engine:
                 return True
 
 
-def _end(request: Request) -> None:
+def _end(request: Request, *, ran_ahead: bool = False) -> None:
     assert request.lease is not None
-    request.lease.end()
+    request.lease.end(ran_ahead=ran_ahead)
     request.lease = None
 
 

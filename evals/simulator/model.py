@@ -46,12 +46,18 @@ class Model:
     def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], *, answer: bool = True, **more: Any) -> list[int]:
-        """``answer``: up to where the model's answer begins. Raises BadRequest where the template refuses."""
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        more: Mapping[str, Any] | None = None,
+        *,
+        answer: bool = True,
+    ) -> list[int]:
+        """``answer``: up to where the model's answer begins; ``more`` is for the template, as ``enable_thinking``.
+        Raises BadRequest where the template refuses."""
+        given = {**(more or {}), **self._special, "messages": messages, "add_generation_prompt": answer}
         try:
-            said = self._template.render(
-                messages=messages, add_generation_prompt=answer, **self._special, **more
-            )
+            said = self._template.render(given)
         except (TemplateError, TypeError) as error:
             raise BadRequest(f"The chat template refuses these messages: {error}") from error
         return self.encode(said)

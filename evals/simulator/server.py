@@ -145,7 +145,7 @@ class Simulator:
         asked = TokenizeAsked.model_validate_json(await http.body())
         if asked.messages is not None:
             more = asked.chat_template_kwargs
-            ids = self.model.chat(asked.messages, answer=asked.add_generation_prompt, **more)
+            ids = self.model.chat(asked.messages, more, answer=asked.add_generation_prompt)
         else:
             special = True if asked.add_special_tokens is None else asked.add_special_tokens
             ids = self.model.encode(asked.prompt or "", special=special)
@@ -161,7 +161,7 @@ class Simulator:
 
     async def _chat(self, http: HttpRequest) -> Response:
         asked = ChatAsked.model_validate_json(await http.body())
-        ids = self.model.chat(asked.messages, **asked.chat_template_kwargs)
+        ids = self.model.chat(asked.messages, asked.chat_template_kwargs)
         text = "\n\n".join(str(message.get("content")) for message in asked.messages)
         return await self._answer(http, asked, self._request(asked, ids, text), CHAT)
 

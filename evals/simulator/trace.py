@@ -29,14 +29,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """``ran_ahead``: the model ended the answer by itself, when room for the next token had been taken."""
+    """``ended``: the model ended its answer by itself."""
 
     kind: str
     prompt: tuple[int, ...]
     generated: tuple[int, ...]
     cached: int
     salt: str
-    ran_ahead: bool
+    ended: bool
 
 
 Ask = Callable[[Sequence[int], Step], tuple[Sequence[int], int]]
@@ -91,9 +91,10 @@ def play(trace: Sequence[Step], ask: Ask) -> Iterator[Played]:
         yield Played(step.kind, prompt, tuple(generated), cached, step.salt, len(generated) < step.max_tokens)
 
 
-def predicted(cache: PrefixCache, played: Played) -> int:
+def predicted(cache: PrefixCache, played: Played, *, async_scheduling: bool = False) -> int:
     """What the mirror says of the same request, which it takes in."""
-    return cache.run(played.prompt, played.generated, played.salt)
+    ran_ahead = async_scheduling and played.ended
+    return cache.run(played.prompt, played.generated, played.salt, ran_ahead=ran_ahead)
 
 
 class Server:
@@ -122,7 +123,8 @@ class Server:
     def again(self, played: Played) -> int:
         """What a simulator says is cached of a request that was played elsewhere."""
         generated = list(played.generated)
-        return self._ask(played.prompt, played.salt, len(generated), reply_ids=generated)[1]
+        most = len(generated) + played.ended
+        return self._ask(played.prompt, played.salt, most, reply_ids=generated)[1]
 
     def _ask(self, prompt: Sequence[int], salt: str, max_tokens: int, **more: Any) -> tuple[list[int], int]:
         body: dict[str, Any] = {
