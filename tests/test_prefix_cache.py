@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +12,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from conftest import ROOT
 from rag.prefix_cache import Lease, NoRoom, PrefixCache
+from rag.settings import load_settings
 
 Key = tuple[str, tuple[int, ...]]  # salt and the whole text up to the block's end
 
@@ -130,6 +134,15 @@ def test_a_window_of_tokens_is_matched_in_milliseconds() -> None:
         assert mirror.match(prompt) == len(prompt) - 16
         best = min(best, time.perf_counter() - start)
     assert best < 0.1  # 0.015 on an idle machine
+
+
+@pytest.mark.vllm
+def test_random_requests_find_the_same_in_vllm_s_own_cache_manager() -> None:
+    script = ROOT / "benchmarks" / "cache_blocks.py"
+    command = [str(load_settings().vllm_python), str(script), "--steps", "5000"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "VLLM_NO_USAGE_STATS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "5,000 steps alike" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 class Pool:
