@@ -11,6 +11,7 @@ import api.calibrate_cli
 import api.chat_cli
 import api.cli
 import evals.cli
+import evals.simulator.cli
 import ingest.cli
 import ingest.job_cli
 import ingest.watch
@@ -55,6 +56,7 @@ for command in (
     api.cli.doctor,
     api.calibrate_cli.calibrate,
     evals.cli.verify,
+    evals.simulator.cli.simulate,
 ):
     app.command()(command)
 app.add_typer(evals.cli.evaluation)

@@ -18,6 +18,7 @@ from rag.conversations import Conversations
 from rag.errors import ModelUnavailable
 from rag.models.embed import SentenceEmbedder, prepared_models
 from rag.models.embed_cache import CachedEmbedder
+from rag.models.kv_disk import KvDisk
 from rag.models.rerank import CrossEncoderReranker
 from rag.models.tokens import ServedTokenizer, TokenizerFile
 from rag.models.vllm_client import ChatClient
@@ -119,7 +120,14 @@ def managed_server(settings: Settings) -> VllmProcess:
         extra_args=settings.vllm_args,
         log_file=settings.data_dir / "logs" / "vllm.log",
         start_timeout_s=settings.vllm_start_timeout_s,
+        kv_disk=_kv_disk(settings),
     )
+
+
+def _kv_disk(settings: Settings) -> KvDisk | None:
+    if settings.kv_disk is None:
+        return None
+    return KvDisk(settings.kv_disk, settings.kv_disk_gib, settings.kv_disk_memory_gib)
 
 
 def base_url(settings: Settings, server: VllmProcess | None) -> Callable[[], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 
 
@@ -32,7 +33,7 @@ class PrefixCache:
     def __init__(self, block_size: int, capacity_blocks: int) -> None:
         if block_size < 1 or capacity_blocks < 2:
             raise ValueError(f"{capacity_blocks} blocks of {block_size} tokens can hold nothing.")
-        self.block_size = block_size
+        self.block_size, self.capacity_blocks = block_size, capacity_blocks
         self._blank = capacity_blocks - 1  # free and without text: taken first
         self._idle: OrderedDict[_Block, None] = OrderedDict()  # free with their text: the first goes first
         # Requests that compute the same text side by side have a block of it each; the oldest is the one found.
@@ -85,13 +86,15 @@ class PrefixCache:
         lease.compute(len(ids) if first_chunk is None else min(lease.cached + first_chunk, len(ids)))
         return lease
 
-    def run(self, ids: Sequence[int], generated: Sequence[int] = (), salt: str = "") -> int:
+    def run(
+        self, ids: Sequence[int], generated: Sequence[int] = (), salt: str = "", *, ran_ahead: bool = False
+    ) -> int:
         """A whole request, alone: the tokens that were cached when it began."""
         lease = self.begin(ids, salt)
         try:
             lease.extend(generated)
         finally:
-            lease.end()
+            lease.end(ran_ahead=ran_ahead)
         return lease.cached
 
     def _leading(self, keys: Sequence[bytes]) -> list[_Block]:
@@ -147,12 +150,15 @@ class Lease:
     def compute(self, upto: int) -> None:
         """Takes room for the first ``upto`` tokens; the blocks that they fill can be found from now on.
         Raises NoRoom, having changed nothing."""
-        size = self._cache.block_size
-        self._blocks += self._cache._take(max(-(-upto // size) - len(self._blocks), 0))
+        self._reserve(upto)
         self.computed = max(self.computed, upto)
-        full = self.computed // size
+        full = self.computed // self._cache.block_size
         self._cache._file(self._blocks[self._filed : full], self._keys[self._filed : full])
         self._filed = full
+
+    def _reserve(self, upto: int) -> None:
+        wanted = -(-upto // self._cache.block_size)
+        self._blocks += self._cache._take(max(wanted - len(self._blocks), 0))
 
     def extend(self, generated: Sequence[int]) -> None:
         """The model's next tokens; the last is not computed before it is read for another. Raises NoRoom."""
@@ -165,8 +171,13 @@ class Lease:
         if generated:
             self.compute(self.length - 1)
 
-    def end(self) -> None:
-        """At its end, or before it: what has been computed stays until its room is needed."""
+    def end(self, *, ran_ahead: bool = False) -> None:
+        """At its end, or before it: what has been computed stays until its room is needed. ``ran_ahead``: the server
+        schedules a step before it has seen the last one's token (asynchronous scheduling, the default on a GPU), and
+        the model ended its answer by itself: then there was room for one token more."""
+        if ran_ahead:
+            with suppress(NoRoom):
+                self._reserve(self.length)
         self._cache._release(self._blocks)
         self._blocks = []
 

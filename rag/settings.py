@@ -84,6 +84,16 @@ class Settings(BaseSettings):
         "float32", description="bfloat16 gives wrong answers on some CPUs; see docs/log.md."
     )
     vllm_kv_cache_gib: int = Field(2, ge=1, description="Memory for the managed vLLM's KV cache, in GiB.")
+    kv_disk: Path | None = Field(
+        None,
+        description="Folder on a fast disk where the managed vLLM keeps its KV cache over restarts; needs a GPU.",
+    )
+    kv_disk_gib: int = Field(
+        64, ge=1, description="Most that is kept there, in GiB, looked at when it starts."
+    )
+    kv_disk_memory_gib: int = Field(
+        2, ge=1, description="Memory through which it travels, in GiB; what does not fit is prefilled again."
+    )
     vllm_args: str = Field(
         "", description="Further arguments for the managed vLLM, as a shell would split them."
     )
@@ -118,7 +128,7 @@ class Settings(BaseSettings):
         MAX_UPLOAD_BYTES, ge=1, description="Most bytes of files that are sent in one request."
     )
 
-    @field_validator("data_dir", "vllm_python", "vllm_model", "tokenizer")
+    @field_validator("data_dir", "vllm_python", "vllm_model", "kv_disk", "tokenizer")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         # Not resolve(): a virtual environment's python is a link that must stay one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +12,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from conftest import ROOT
 from rag.prefix_cache import Lease, NoRoom, PrefixCache
+from rag.settings import load_settings
 
 Key = tuple[str, tuple[int, ...]]  # salt and the whole text up to the block's end
 
@@ -69,6 +73,16 @@ def test_the_least_recently_used_goes_first_and_the_end_of_a_text_before_its_beg
     assert mirror.match([*C, 9]) == 0
 
 
+@pytest.mark.parametrize(("ran_ahead", "left"), [(False, 8), (True, 4)])
+def test_one_that_ran_ahead_takes_a_block_for_nothing(ran_ahead: bool, left: int) -> None:
+    mirror = cache(capacity=5)
+    mirror.run([*A, *B])
+    mirror.run([*C, 5, 5, 5, 5], [2], ran_ahead=ran_ahead)  # its last token would begin a third block
+    assert mirror.match([*A, *B, 9]) == left
+    mirror.run([*C, 6, 6, 6], [2], ran_ahead=ran_ahead)  # here it has a place
+    assert mirror.match([*C, 6, 9]) == 4
+
+
 def test_a_running_request_keeps_its_blocks() -> None:
     mirror = cache(capacity=5)
     running = mirror.begin([*A, *B])
@@ -120,6 +134,15 @@ def test_a_window_of_tokens_is_matched_in_milliseconds() -> None:
         assert mirror.match(prompt) == len(prompt) - 16
         best = min(best, time.perf_counter() - start)
     assert best < 0.1  # 0.015 on an idle machine
+
+
+@pytest.mark.vllm
+def test_random_requests_find_the_same_in_vllm_s_own_cache_manager() -> None:
+    script = ROOT / "benchmarks" / "cache_blocks.py"
+    command = [str(load_settings().vllm_python), str(script), "--steps", "5000"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "VLLM_NO_USAGE_STATS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "5,000 steps alike" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 class Pool:

@@ -14,9 +14,13 @@ import httpx
 import pytest
 from httpx_sse import connect_sse
 
+from evals.simulator import trace
+from evals.simulator.engine import Engine, Request, Virtual
 from ingest.parse import parse
 from ingest.sources import media_type_of
 from rag import wire
+from rag.prefill import Cost
+from rag.prefix_cache import PrefixCache
 from rag.types import Answer
 from service import Service, children_of, gone_within
 
@@ -147,16 +151,34 @@ def test_prefill_is_calibrated_beside_the_service_and_gone_on_with(service: Serv
     assert again["samples"] == first["samples"] + again["measured"]
 
 
-def test_a_killed_model_server_comes_back(service: Service, samples: Path) -> None:
+def model_server(service: Service) -> tuple[int, str]:
+    """Its process id and address."""
     assert service.process is not None
-    servers = [
-        pid
-        for pid in children_of(service.process.pid)
-        if "api_server" in Path(f"/proc/{pid}/cmdline").read_text()
-        and "guard" not in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
-    assert servers
-    os.kill(min(servers), signal.SIGKILL)
+    for pid in sorted(children_of(service.process.pid)):
+        command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        if any("api_server" in part for part in command) and not any("guard" in part for part in command):
+            return pid, f"http://127.0.0.1:{command[command.index('--port') + 1]}"
+    raise AssertionError("no model server runs below the service")
+
+
+def test_the_mirror_and_the_simulator_count_cached_tokens_as_vllm_does(service: Service) -> None:
+    """Other tests' prompts are in the cache, too, but it is large: nothing is evicted. benchmarks/cache_trace.py does
+    the same where blocks are evicted all the time."""
+    server = trace.Server(model_server(service)[1], end_id=2)
+    mirror = server.cache()
+    assert mirror.block_size == BLOCK
+    cache = PrefixCache(BLOCK, mirror.capacity_blocks)
+    clock = Virtual(Engine(cache, Cost(0, 1e-3, 0), 1e-3, async_scheduling=False))
+    for played in trace.play(trace.steps(30, seed=1, longest=500), server.ask):
+        simulated = clock.submit(Request(played.prompt, played.generated, 9, played.salt))
+        clock.run()
+        counts = (trace.predicted(mirror, played), simulated.cached)
+        assert counts == (played.cached, played.cached), played.kind
+    server.close()
+
+
+def test_a_killed_model_server_comes_back(service: Service, samples: Path) -> None:
+    os.kill(model_server(service)[0], signal.SIGKILL)
     deadline = time.monotonic() + 30
     while httpx.get(f"{service.url}/readyz").status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.2)

