@@ -71,7 +71,8 @@ def test_the_page_needs_no_other_file_and_escapes_names() -> None:
     assert not re.search(r"\b(src|href)=|url\(|@import|<script", made)
     assert made.count("<svg") == 2
     assert made.count("<polyline") == 3  # TTFT cold and warm, tokens/s cold
-    assert ">cold</text>" in made
+    assert ">none cached</text>" in made
+    assert '<td class="share" style="--share: 0.300">0.300</td>' in made
 
 
 @pytest.mark.parametrize(
@@ -111,4 +112,4 @@ def test_a_frontier_is_a_row_and_a_point_for_each_budget() -> None:
     ]
     lines = {line.name: (list(line.points), list(line.labels)) for line in frontier.plot(made).lines}
     assert lines["evidence"] == ([(0.5, 1.0)], ["500"])
-    assert lines["F1"] == ([(1.0, 0.25)], ["1,000"])
+    assert lines["F1"] == ([(1.0, 0.25)], [])

@@ -71,11 +71,12 @@ def prefill(
     compare: CompareOption = None,
 ) -> None:
     """How long until the first token, and how much of the prompts the model server has in its prefix cache."""
-    data = choose.cases(path, kind, documents).sample(limit, seed) if path else None
+    data = choose.cases(path, kind, documents) if path else None
     plan = Plan(
         lengths=numbers(lengths, "--lengths"),
         repeats=repeats,
         budget=context_tokens,
+        limit=limit,
         workloads=_workloads(workloads),
         groups=groups,
         long=long_tokens,

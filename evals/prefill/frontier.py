@@ -42,7 +42,7 @@ async def evaluate_frontier(
         model = (await bench.rag.generator.model()).name
         serving = await written(settings, bench, data, (), None, begin)
         longest = await reserve(bench.rag) if generate else 1
-        asked = turns("overlap", data, 0, seed)
+        asked = turns("overlap", data, None, 0, seed)
         found: dict[str, Measured] = {turn.case.id: {} for turn in asked}
         for budget in budgets:
             async with serving.asker(None) as asker:
@@ -90,14 +90,17 @@ def grid(outcome: Outcome) -> Grid:
         shares = [share(outcome, OPENBOOK, f"{name} @ {budget}")[0] for name in (CACHED, EVIDENCE, *JUDGED)]
         cells = ["" if each is None else number(each) for each in halves]
         rows.append((f"{budget:,}", str(len(seconds)), *cells, *shares))
-    return Grid("How long should it read", header, rows, names=0)
+    return Grid("How long should it read", header, rows, 0, (CACHED, EVIDENCE, *JUDGED))
 
 
 def plot(outcome: Outcome) -> Chart:
     """Each point is a budget, at the time to the first token that it costs."""
-    lines = []
+    lines: list[Line] = []
     for name in (EVIDENCE, *JUDGED, CACHED):
-        points, labels = [], []
+        points, labels = (
+            [],
+            [],
+        )  # the first line's labels stand for all: the others' points are above or below
         for budget in outcome.about["settings"]["budgets"]:
             x = median(values(outcome, OPENBOOK, f"{TTFT} @ {budget}"))
             y, _ = share(outcome, OPENBOOK, f"{name} @ {budget}")
@@ -105,5 +108,6 @@ def plot(outcome: Outcome) -> Chart:
                 points.append((x, float(y)))
                 labels.append(f"{budget:,}")
         if points:
-            lines.append(Line(name, points, labels))
+            # The first line's labels stand for all: the others' points are above or below.
+            lines.append(Line(name, points, () if lines else labels))
     return Chart("How long should it read: each point a budget of tokens", "median TTFT, s", "share", lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,11 +31,12 @@ NO_COUNTS = "The server does not tell cached tokens; vLLM does with --enable-pro
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``lengths`` of prompts to the server alone; ``budget`` and ``long`` (0: no mixed load) in tokens of documents;
-    ``groups`` bounds questions that are asked again, pairs, conversations, and questions of the mixed load."""
+    ``limit`` and ``groups`` as for a workload, and ``groups`` bounds the questions whose waits are measured."""
 
     lengths: Sequence[int]
     repeats: int = 3
     budget: int = 2000
+    limit: int | None = None
     workloads: Sequence[WorkloadName] = NAMES
     groups: int = 20
     long: int = 4000
@@ -98,7 +98,7 @@ async def _workloads(serving: Serving, data: Cases, plan: Plan, scores: Scores, 
     """Into ``scores``; notes on workloads that the data set has no questions for."""
     notes = []
     for name in plan.workloads:
-        asked = turns(name, data, plan.groups, plan.seed)
+        asked = turns(name, data, plan.limit, plan.groups, plan.seed)
         if not asked:
             notes.append(f"No workload {name!r}: too few questions whose evidence is known.")
         for system in (None, *plan.baselines) if asked else ():
@@ -112,7 +112,7 @@ async def _workloads(serving: Serving, data: Cases, plan: Plan, scores: Scores, 
 
 async def _waits(serving: Serving, data: Cases, plan: Plan, begin: Begin) -> dict[str, Measured]:
     """Of openbook alone."""
-    cases = random.Random(plan.seed).sample(data.cases, len(data.cases))
+    cases = [turn.case for turn in turns("overlap", data, None, 0, plan.seed)]
     some, others = cases[: plan.groups], cases[plan.groups :] or cases
     async with serving.rag() as (rag, salted), serving.raw() as raw:
         found = await overhead(rag, salted, raw, some, plan.budget, begin("overhead", len(some)))

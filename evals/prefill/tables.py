@@ -17,15 +17,19 @@ from evals.prefill.waits import ABOVE, INSIDE, LONG, SHORT
 from evals.report import Outcome
 from rag.terminal import literal
 
+CACHED_OF = {"cold": "none cached", "partial": "half cached", "warm": "all cached"}
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The first columns, ``names`` of them, hold words, the others numbers."""
+    """The first columns, ``names`` of them, hold words, the others numbers; those of ``shares`` are from 0 to 1, and a
+    page shows them as bars, too."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     names: int = 1
+    shares: Sequence[str] = ()
 
     def rich(self) -> Table:
         made = Table(title=self.title, title_justify="left", box=None, header_style="bold", pad_edge=False)
@@ -68,7 +72,9 @@ def workloads(outcome: Outcome) -> Grid:
                 cached = share(outcome, system, f"{name}: {CACHED}")
                 read = share(outcome, system, f"{name}: {EVIDENCE}")[0]
                 rows.append((name, system, str(len(seconds)), *cached, *_percentiles(seconds, 50, 95), read))
-    return Grid("Prompt tokens from the server's cache, by its own count", header, rows, names=2)
+    return Grid(
+        "Prompt tokens from the server's cache, by its own count", header, rows, 2, (CACHED, EVIDENCE)
+    )
 
 
 def predictions(outcome: Outcome) -> Grid:
@@ -130,6 +136,6 @@ def charts(outcome: Outcome) -> list[Chart]:
             medians = {n: median(values(outcome, SERVER, f"{row(n, state)}: {measure}")) for n in lengths}
             points = [(float(n), found / scale) for n, found in medians.items() if found is not None]
             if points:
-                lines.append(Line(state, points))
+                lines.append(Line(CACHED_OF[state], points))
         made.append(Chart(title, "tokens of the prompt", y, lines))
     return made

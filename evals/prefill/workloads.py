@@ -25,16 +25,16 @@ class Turn:
     conversation: str | None = None
 
 
-def turns(name: WorkloadName, data: Cases, groups: int, seed: int) -> list[Turn]:
-    """In a random order. ``groups`` bounds questions that are asked again, pairs and conversations; ``overlap`` takes
-    all cases, ``random`` one of each topic."""
+def turns(name: WorkloadName, data: Cases, limit: int | None, groups: int, seed: int) -> list[Turn]:
+    """In a random order. ``limit`` bounds the questions of ``overlap`` and of ``random``; ``groups`` those that are
+    asked again, pairs and conversations, for which all cases are looked through."""
     shuffled = random.Random(seed).sample(data.cases, len(data.cases))
     make: dict[WorkloadName, Callable[[], Iterable[Turn]]] = {
         "same": lambda: _same(shuffled[:groups]),
         "documents": lambda: _documents(islice(_about_one(shuffled), groups)),
-        "overlap": lambda: map(Turn, shuffled),
+        "overlap": lambda: map(Turn, shuffled[:limit]),
         "conversation": lambda: _conversation(islice(_about_one(shuffled), groups)),
-        "random": lambda: _unrelated(shuffled, data),
+        "random": lambda: islice(_unrelated(shuffled, data), limit),
     }
     return list(make[name]())
 
