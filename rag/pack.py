@@ -15,31 +15,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from rag.duplicates import without_duplicates
 from rag.types import Block, Context, Document, Drop, Hit, Passage, Policy
 
 # What a further hit of the same page or section loses, in units of score, once and at most; and what is left of a
 # hit's worth from one neighbour to the next. Measured as recall of evidence under equal budgets (docs/log.md).
-AGAIN, AGAIN_AT_MOST = 0.05, 0.1
+AGAIN, AGAIN_AT_MOST = 0.15, 0.3
 FADE, FADE_BACK = 0.2, 0.19  # what follows explains more often than what comes before
 GROWTH = 32  # neighbours on either side of a hit
 
 Place = tuple[str, int]  # a passage: its document's id and its ordinal
 
 
+class Heading(NamedTuple):
+    """What stands around a block, in tokens: of the first of its document, and of each further one."""
+
+    first: int
+    again: int
+
+
 def pack(
     hits: Sequence[Hit],
     texts: Mapping[str, Sequence[Passage]],
     budget: int,
-    header_tokens: Mapping[str, int],
+    headings: Mapping[str, Heading],
     policy: Policy = "auto",
 ) -> Context:
     """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever
-    is known around them. ``header_tokens`` is what the line above a block of a document costs. ``tokens`` of the
-    result never exceed ``budget``."""
+    is known around them. ``headings`` is what the line above a block of a document costs. ``tokens`` of the result
+    never exceed ``budget``."""
     hits, repeated = without_duplicates(_once(hits))
-    shelf = _Shelf(texts, header_tokens)
+    shelf = _Shelf(texts, headings)
     found = set(map(_place, hits))
     for place in _wanted(hits, texts, policy):
         if place in found or shelf.touches(place):  # a neighbour that did not fit is not leapt over
@@ -137,11 +145,11 @@ def pack_whole(
     documents: Sequence[Document],
     texts: Mapping[str, Sequence[Passage]],
     budget: int,
-    header_tokens: Mapping[str, int],
+    headings: Mapping[str, Heading],
 ) -> Context | None:
     """The whole corpus as one block a document, or None where it does not fit."""
     written = [document for document in documents if texts[document.id]]
-    needed = sum(header_tokens[d.id] + sum(p.tokens for p in texts[d.id]) for d in written)
+    needed = sum(headings[d.id].first + sum(p.tokens for p in texts[d.id]) for d in written)
     if needed > budget:
         return None
     blocks = _blocks({d.id: d for d in written}, {d.id: [list(texts[d.id])] for d in written})
@@ -149,11 +157,11 @@ def pack_whole(
 
 
 class _Shelf:
-    """Which passages are taken and what they cost; every run of consecutive ones costs a header."""
+    """Which passages are taken and what they cost; every run of consecutive ones costs a heading."""
 
-    def __init__(self, texts: Mapping[str, Sequence[Passage]], header_tokens: Mapping[str, int]) -> None:
+    def __init__(self, texts: Mapping[str, Sequence[Passage]], headings: Mapping[str, Heading]) -> None:
         self._texts = {id_: {p.ordinal: p for p in passages} for id_, passages in texts.items()}
-        self._header = header_tokens
+        self._headings = headings
         self.taken: dict[str, set[int]] = {}
         self.tokens = 0
 
@@ -164,7 +172,9 @@ class _Shelf:
             return False
         neighbours = (ordinal - 1 in taken) + (ordinal + 1 in taken)
         # Alone it begins a run, beside one run it joins it, between two it makes them one.
-        cost = self._texts[document_id][ordinal].tokens + (1 - neighbours) * self._header[document_id]
+        heading = self._headings[document_id]
+        runs = (1 - neighbours) * heading.again if taken else heading.first
+        cost = self._texts[document_id][ordinal].tokens + runs
         if self.tokens + cost > limit:
             return False
         self.taken.setdefault(document_id, set()).add(ordinal)
