@@ -124,7 +124,7 @@ def _gathered(rag: Rag, collection: str, tokens: int) -> list[Sheaf]:
             break
         passages = index.read(document.id)
         heading, *counts = rag.tokens.count(
-            [prompt.widest_heading(document, passages), *(passage.text for passage in passages)]
+            [prompt.widest_headings(document, passages)[0], *(passage.text for passage in passages)]
         )
         counted = (replace(passage, tokens=n) for passage, n in zip(passages, counts, strict=True))
         hay.append(Sheaf(document, tuple(counted), heading))

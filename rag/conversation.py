@@ -163,10 +163,19 @@ def size_of_words(past: Sequence[Exchange], tokens: TokenCounter) -> int:
     return sum(size + TURN_TOKENS for size in tokens.count([each.words for each in past]))
 
 
-def size_of_blocks(blocks: Sequence[Block], tokens: TokenCounter) -> int:
-    """As the packing counts them: passages, and a heading at its widest above each block."""
-    headings = [prompt.widest_heading(block.document, block.passages) for block in blocks]
-    return sum(block.tokens for block in blocks) + sum(tokens.count(headings))
+def size_of_blocks(messages: Sequence[Sequence[Block]], tokens: TokenCounter) -> int:
+    """Of the blocks of each message, as the packing counts them: passages, and a heading at its widest above each
+    block."""
+    headings = [heading for blocks in messages for heading in _widest_headings(blocks)]
+    return sum(block.tokens for blocks in messages for block in blocks) + sum(tokens.count(headings))
+
+
+def _widest_headings(blocks: Sequence[Block]) -> Iterator[str]:
+    named: str | None = None
+    for block in blocks:
+        first, again = prompt.widest_headings(block.document, block.passages)
+        yield again if block.document.id == named else first
+        named = block.document.id
 
 
 def refs(blocks: Sequence[Block]) -> tuple[Ref, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rag import filters, order, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
-from rag.pack import pack, pack_whole
+from rag.pack import Heading, pack, pack_whole
 from rag.ports import Reader, TokenCounter
 from rag.text import is_unicode
 from rag.types import Context, Document, Hit, Passage, Question
@@ -113,13 +113,15 @@ def gather(
         for hit in hits
         if (passage := known.get((hit.document.id, hit.passage.ordinal)))
     ]
-    headers = counted.headers(list(documents.values()), texts)
-    context = pack(current, texts, budget, headers, question.policy)
+    headings = counted.headings(list(documents.values()), texts)
+    context = pack(current, texts, budget, headings, question.policy)
     names = lead(context, {d.id: d.revision for d in documents.values()}) if lead else ()
     if not names:
         return context
-    runs = order.runs_of(names, known | _named(counted, names, documents, question))
-    return pack(current, texts, budget, headers, question.policy, runs)
+    known |= _named(counted, names, documents, question)
+    wider = {id_: [known[place] for place in sorted(known) if place[0] == id_] for id_ in texts}
+    headings = counted.headings(list(documents.values()), wider)
+    return pack(current, texts, budget, headings, question.policy, order.runs_of(names, known))
 
 
 def _named(
@@ -144,12 +146,12 @@ class Counted:
         counts = self._tokens.count([passage.text for passage in passages])
         return [replace(passage, tokens=count) for passage, count in zip(passages, counts, strict=True)]
 
-    def headers(
+    def headings(
         self, documents: Sequence[Document], texts: Mapping[str, Sequence[Passage]]
-    ) -> dict[str, int]:
-        headings = [prompt.widest_heading(document, texts[document.id]) for document in documents]
-        counts = self._tokens.count(headings)
-        return {document.id: count for document, count in zip(documents, counts, strict=True)}
+    ) -> dict[str, Heading]:
+        widest = [prompt.widest_headings(document, texts[document.id]) for document in documents]
+        counts = iter(self._tokens.count([heading for both in widest for heading in both]))
+        return {document.id: Heading(next(counts), next(counts)) for document in documents}
 
 
 def _around(counted: Counted, document: Document, hits: Sequence[Hit], question: Question) -> list[Passage]:
@@ -176,4 +178,4 @@ def _whole_corpus(counted: Counted, budget: int) -> Context | None:
     texts = {document.id: counted.read(document) for document in documents}
     if any(len(texts[document.id]) != document.passages for document in documents):
         return None  # one that has been replaced or removed meanwhile is not read whole
-    return pack_whole(documents, texts, budget, counted.headers(documents, texts))
+    return pack_whole(documents, texts, budget, counted.headings(documents, texts))

@@ -93,13 +93,12 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
     fresh = gather(index, asked.question, asked.hits, budget.documents, tokens)
     sent = [block for each in past for block in each.blocks]
     new = conversation.appended(sent, fresh)
-    blocks = (*sent, *new.blocks)
     room = budget.room - conversation.size_of_words(past, tokens)
     most = min(room, asked.question.max_context_tokens or GROWN * budget.documents)
-    size = conversation.size_of_blocks(blocks, tokens)
+    size = conversation.size_of_blocks([*(each.blocks for each in past), new.blocks], tokens)
     if size > most:
         raise _CannotGoOn("with what was read before it would be too long")
-    return Grown(asked, replace(new, blocks=blocks, tokens=size, budget=most), new, past)
+    return Grown(asked, replace(new, blocks=(*sent, *new.blocks), tokens=size, budget=most), new, past)
 
 
 def _fresh(index: Reader, asked: Asked, budget: int, tokens: TokenCounter) -> Context:

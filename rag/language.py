@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import mmap
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
+from operator import itemgetter
+from tempfile import TemporaryFile
 from typing import Any
 
+import numpy as np
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
 
 # ISO 639-1, and what Qdrant's BM25 calls it; text of any other language is taken as English, whose stemmer leaves
@@ -30,10 +34,10 @@ def language_of(text: str) -> str:
     sample = text[:_SAMPLE]
     if len(sample) < _SHORT:
         return ""
-    probabilities: Counter[str] = Counter()
+    probabilities: defaultdict[str, float] = defaultdict(float)
     for variety, probability in _identifier().rank(sample):
         probabilities[_WRITTEN_AS.get(variety, variety)] += probability
-    ((language, likely),) = probabilities.most_common(1)
+    language, likely = max(probabilities.items(), key=itemgetter(1))
     return language if likely >= _SURE else ""
 
 
@@ -54,8 +58,36 @@ def _encoder(language: str) -> Bm25:
     return Bm25(Bm25Config(language=NAMES[language], tokenizer=tokenizer))
 
 
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # half a second
+class _Identifier:
+    """py3langid's, with its two large tables (67 MB) in a file that has no name, of which a text touches little: what
+    was touched does not stay in memory."""
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    def __init__(self) -> None:
+        from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # half a second
+        from py3langid.modelio import load_model
+
+        likelihoods, priors, languages, moves, rows, outputs = load_model(MODEL_DIR / MODEL_FILE)
+        self._maps = _mapped(likelihoods), _mapped(moves)
+        table = np.frombuffer(self._maps[0], likelihoods.dtype).reshape(likelihoods.shape)
+        walk = memoryview(self._maps[1]).cast(moves.typecode)
+        self._known = LanguageIdentifier(
+            table, priors, languages, walk, outputs, norm_probs=True, tk_row=rows
+        )
+
+    def rank(self, text: str) -> list[tuple[str, float]]:
+        ranked: list[tuple[str, float]] = self._known.rank(text)
+        for each in self._maps:
+            each.madvise(mmap.MADV_DONTNEED)
+        return ranked
+
+
+def _mapped(values: Any) -> mmap.mmap:
+    with TemporaryFile() as file:
+        file.write(memoryview(values))
+        file.flush()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+@cache
+def _identifier() -> _Identifier:
+    return _Identifier()

@@ -15,32 +15,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from rag.duplicates import without_duplicates
 from rag.types import Block, Context, Document, Drop, Hit, Passage, Policy
 
 # What a further hit of the same page or section loses, in units of score, once and at most; and what is left of a
 # hit's worth from one neighbour to the next. Measured as recall of evidence under equal budgets (docs/log.md).
-AGAIN, AGAIN_AT_MOST = 0.05, 0.1
+AGAIN, AGAIN_AT_MOST = 0.15, 0.3
 FADE, FADE_BACK = 0.2, 0.19  # what follows explains more often than what comes before
 GROWTH = 32  # neighbours on either side of a hit
 
 Place = tuple[str, int]  # a passage: its document's id and its ordinal
 
 
+class Heading(NamedTuple):
+    """What stands around a block, in tokens: of the first of its document, and of each further one."""
+
+    first: int
+    again: int
+
+
 def pack(
     hits: Sequence[Hit],
     texts: Mapping[str, Sequence[Passage]],
     budget: int,
-    header_tokens: Mapping[str, int],
+    headings: Mapping[str, Heading],
     policy: Policy = "auto",
     lead: Sequence[Sequence[Passage]] = (),
 ) -> Context:
     """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever
-    is known around them. ``header_tokens`` is what the line above a block of a document costs. ``tokens`` of the
-    result never exceed ``budget``. ``lead`` are blocks to begin with, as far as they fit."""
+    is known around them. ``headings`` is what the line above a block of a document costs. ``tokens`` of the result
+    never exceed ``budget``. ``lead`` are blocks to begin with, as far as they fit."""
     hits, repeated = without_duplicates(_once(hits))
-    shelf = _Shelf(texts, header_tokens)
+    shelf = _Shelf(texts, headings)
     first = [run for run in lead if shelf.put(run, budget)]
     found = set(map(_place, hits))
     for place in _wanted(hits, texts, policy):
@@ -140,11 +148,11 @@ def pack_whole(
     documents: Sequence[Document],
     texts: Mapping[str, Sequence[Passage]],
     budget: int,
-    header_tokens: Mapping[str, int],
+    headings: Mapping[str, Heading],
 ) -> Context | None:
     """The whole corpus as one block a document, or None where it does not fit."""
     written = [document for document in documents if texts[document.id]]
-    needed = sum(header_tokens[d.id] + sum(p.tokens for p in texts[d.id]) for d in written)
+    needed = sum(headings[d.id].first + sum(p.tokens for p in texts[d.id]) for d in written)
     if needed > budget:
         return None
     blocks = _blocks({d.id: d for d in written}, [texts[d.id] for d in sorted(written, key=_by_source)])
@@ -152,18 +160,19 @@ def pack_whole(
 
 
 class _Shelf:
-    """Which passages are taken and what they cost; every run of consecutive ones costs a header."""
+    """Which passages are taken and what they cost; every run of consecutive ones costs a heading."""
 
-    def __init__(self, texts: Mapping[str, Sequence[Passage]], header_tokens: Mapping[str, int]) -> None:
+    def __init__(self, texts: Mapping[str, Sequence[Passage]], headings: Mapping[str, Heading]) -> None:
         self._texts = {id_: {p.ordinal: p for p in passages} for id_, passages in texts.items()}
-        self._header = header_tokens
+        self._headings = headings
         self.taken: dict[str, set[int]] = {}
         self._put: set[Place] = set()  # in blocks of their own, which nothing joins
+        self._begun: set[str] = set()  # documents of which there are others
         self.tokens = 0
 
     def put(self, run: Sequence[Passage], limit: int) -> bool:
         """Takes a whole block, if it fits."""
-        cost = self._header[run[0].document_id] + sum(passage.tokens for passage in run)
+        cost = self._headings[run[0].document_id].first + sum(passage.tokens for passage in run)
         if self.tokens + cost > limit:
             return False
         places = [(passage.document_id, passage.ordinal) for passage in run]
@@ -182,10 +191,13 @@ class _Shelf:
             at in taken and (document_id, at) not in self._put for at in (ordinal - 1, ordinal + 1)
         )
         # Alone it begins a run, beside one run it joins it, between two it makes them one.
-        cost = self._texts[document_id][ordinal].tokens + (1 - neighbours) * self._header[document_id]
+        heading = self._headings[document_id]
+        runs = (1 - neighbours) * heading.again if document_id in self._begun else heading.first
+        cost = self._texts[document_id][ordinal].tokens + runs
         if self.tokens + cost > limit:
             return False
         self.taken.setdefault(document_id, set()).add(ordinal)
+        self._begun.add(document_id)
         self.tokens += cost
         return True
 

@@ -18,6 +18,8 @@ from rag.types import Block, Context, Document, Passage
 NOT_FOUND = "The documents do not say."
 
 HINT, QUESTION = "Most relevant:", "Question:"
+# In place of the name, above a further block of the same document; before a name there is a space.
+CONTINUED = ", continued"
 LONGEST_PATH = 60  # characters of the headings above a block, which every block pays for
 
 SYSTEM = (
@@ -48,7 +50,8 @@ _NOT_FOUND_WORDS = re.compile(
 
 def messages(context: Context, question: str) -> list[Message]:
     """Each block is a piece of its message."""
-    blocks = [f"{render(block)}\n\n" for block in context.blocks]
+    befores = (None, *context.blocks)
+    blocks = [f"{render(block, before)}\n\n" for block, before in zip(context.blocks, befores, strict=False)]
     hint = ""
     if len(context.ranking) > 1:
         hint = f"{HINT} {', '.join(f'[{number}]' for number in context.ranking[:3])}\n\n"
@@ -58,8 +61,10 @@ def messages(context: Context, question: str) -> list[Message]:
     ]
 
 
-def render(block: Block) -> str:
-    return f"{heading(block)}\n{material(block.text, block.document).strip(chr(10))}\n</document>"
+def render(block: Block, before: Block | None = None) -> str:
+    """``before`` is what stands right before it, if anything: only that may change how a block reads, or prompts that
+    begin alike would not."""
+    return f"{heading(block, before)}\n{material(block.text, block.document).strip(chr(10))}\n</document>"
 
 
 def material(text: str, document: Document) -> str:
@@ -74,9 +79,16 @@ def is_code(document: Document) -> bool:
     return _CODE.match(document.media_type) is not None
 
 
-def heading(block: Block) -> str:
-    at = [_name(block.document), _path(block.document, block.passages[0]), where(block)]
-    return f"<document [{block.number}] {', '.join(filter(None, at))}>"
+def heading(block: Block, before: Block | None = None) -> str:
+    """A document is named once above blocks of it that follow each other."""
+    document, first = block.document, block.passages[0]
+    if before is None or before.document.id != document.id:
+        return _tag(block.number, _named(document), _path(document, first), where(block))
+    return _tag(block.number, CONTINUED, _further_path(document, first), where(block))
+
+
+def _tag(number: int, *at: str) -> str:
+    return f"<document [{number}]{', '.join(filter(None, at))}>"
 
 
 def where(block: Block) -> str:
@@ -89,11 +101,16 @@ def where(block: Block) -> str:
     return _line(str(block.place))
 
 
-def widest_heading(document: Document, passages: Sequence[Passage] = ()) -> str:
-    """A heading at least as long as that of any block of these passages, for counting its tokens beforehand."""
+def widest_headings(document: Document, passages: Sequence[Passage] = ()) -> tuple[str, str]:
+    """Headings at least as long as those of any block of these passages, for counting their tokens beforehand: of one
+    that another document or nothing stands before, and of one that follows another of its own."""
     at = max(_widest_places(passages), key=len, default="")
-    path = max((_path(document, p) for p in passages), key=len, default="")
-    return f"<document [9999] {', '.join(filter(None, [_name(document), path, at]))}>\n</document>\n\n"
+    sections = list({(p.section, p.page is None): p for p in passages}.values())
+    path = max((_path(document, p) for p in sections), key=len, default="")
+    further = max((_further_path(document, p) for p in sections), key=len, default="")
+    tags = _tag(9999, _named(document), path, at), _tag(9999, CONTINUED, further, at)
+    first, again = (f"{tag}\n</document>\n\n" for tag in tags)
+    return first, again
 
 
 def _widest_places(passages: Sequence[Passage]) -> Iterator[str]:
@@ -108,6 +125,10 @@ def _widest_places(passages: Sequence[Passage]) -> Iterator[str]:
         yield f"lines {line}-{line}"
 
 
+def _named(document: Document) -> str:
+    return f" {_name(document)}"
+
+
 def _name(document: Document) -> str:
     return _line(label(document))
 
@@ -120,6 +141,11 @@ def _path(document: Document, passage: Passage) -> str:
         del steps[0]
     path = " / ".join(steps)
     return path if len(path) <= LONGEST_PATH else f"{path[: LONGEST_PATH - 3].rstrip()}..."
+
+
+def _further_path(document: Document, passage: Passage) -> str:
+    """Below the document's name: a page is found by its number alone, and every token here is one of text less."""
+    return _path(document, passage) if passage.page is None else ""
 
 
 def _line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A question to hits: search, fuse, follow what is named, rerank."""
+"""A question to hits: search, fuse, follow what is named, weigh documents, rerank."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def retrieve(index: Reader, search: Search, reranker: Reranker | None = None) ->
     named = links.meant(index.named(said), said)
     hits = _forward(index, search, hits, {d.id: (d, "") for d in named}, NAMED_BY_QUESTION)
     hits = _forward(index, search, hits, _named_by(index, hits[:READ]), NAMED_BY_HIT)
+    hits = fuse.with_documents(hits)
     if reranker and hits:
         hits = _reranked(reranker, search.question, hits)
     return hits[: search.limit]

@@ -82,7 +82,7 @@ TOKEN = re.compile(
     re.I,
 )
 TAG = re.compile(r"<\s*/?\s*document\b|&(?:lt|#60|#x3c);\s*/?\s*document\b", re.I)
-OURS = re.compile(r"^<document \[\d+\] [^<>\n]*>$|^</document>$", re.M)
+OURS = re.compile(r"^<document \[\d+\](?: |, continued, )[^<>\n]*>$|^</document>$", re.M)
 CONFUSABLE = str.maketrans("осеο‹∕", "oceo</")
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
-from rag.fuse import FULL, WEIGHT, fuse, score
-from rag.types import Candidate
+from rag.fuse import FULL, FURTHER, WEIGHT, fuse, ranked, score, with_documents
+from rag.types import Candidate, Hit
 
 COSINES = st.floats(-1, 1)
 WEIGHTS = st.floats(0, 100)
@@ -51,3 +51,45 @@ def test_the_order_does_not_depend_on_that_of_the_candidates(scores: list[tuple[
     assert {(hit.cosine, hit.bm25) for hit in hits} == set(scores)
     keys = [(-hit.score, hit.document.source, hit.passage.ordinal) for hit in hits]
     assert keys == sorted(keys)
+
+
+def test_a_further_passage_loses_by_what_its_document_lacks_of_the_best() -> None:
+    one, other = (document(f"file:///{name}.txt") for name in ("a", "b"))
+    scored = [(one, 0, 0.9), (one, 1, 0.8), (other, 0, 0.7), (other, 1, 0.6), (one, 2, 0.4)]
+    hits = [Hit(doc, passages(doc, *"xyz")[at], score) for doc, at, score in scored]
+    # Of 1.4 above the last one, 0.9 are of the one document and 0.5 of the other.
+    weighed = {(hit.document.id, hit.passage.ordinal): hit.score for hit in with_documents(hits)}
+    lost = FURTHER * (0.9 - 0.5) / 1.4
+    assert weighed == {
+        (doc.id, at): pytest.approx(score - lost if (doc, at) == (other, 1) else score)
+        for doc, at, score in scored
+    }
+
+
+def test_a_passage_of_the_document_that_is_meant_comes_before_a_better_one_of_another() -> None:
+    one, other = document("file:///a.txt"), document("file:///b.txt")
+    best = [Hit(one, tile, 0.9 - tile.ordinal / 100) for tile in passages(one, *"vwxyz")]
+    first, stray = (Hit(other, tile, 0.55 - tile.ordinal / 20) for tile in passages(other, "x", "y"))
+    table = Hit(one, passages(one, *"uvwxyz")[5], 0.45)
+    assert [(h.document, h.passage) for h in with_documents([*best, first, stray, table])[5:]] == [
+        (hit.document, hit.passage) for hit in (first, table, stray)
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.floats(0, 1)), max_size=30, unique_by=lambda scored: scored[1])
+)
+def test_documents_stand_by_their_best_passage_as_before(scored: list[tuple[int, float]]) -> None:
+    tiles = {at: (doc := document(f"file:///{at}.txt"), passages(doc, *"x" * 30)) for at in range(5)}
+    hits = ranked(Hit(tiles[at][0], tiles[at][1][n], score) for n, (at, score) in enumerate(scored))
+    weighed = with_documents(hits)
+    before, after = ([hit.document.id for hit in each] for each in (hits, weighed))
+    assert list(dict.fromkeys(before)) == list(dict.fromkeys(after))
+    assert sorted(before) == sorted(after)
+
+
+@pytest.mark.parametrize("scores", [[], [0.5], [0.5, 0.5]])
+def test_where_none_is_better_nothing_is_lost(scores: list[float]) -> None:
+    doc = document("file:///a.txt")
+    hits = [Hit(doc, tile, score) for tile, score in zip(passages(doc, "x", "y"), scores, strict=False)]
+    assert with_documents(hits) == hits

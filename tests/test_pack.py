@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import get_args
@@ -11,23 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
-from rag.pack import pack, pack_whole
-from rag.types import Context, Document, Hit, Passage, Policy
+from rag.pack import Heading, pack, pack_whole
+from rag.types import Block, Context, Document, Hit, Passage, Policy
 
 
 @dataclass(frozen=True)
 class Corpus:
     documents: tuple[Document, ...]
     texts: dict[str, list[Passage]]
-    header: dict[str, int]
+    headings: dict[str, Heading]
     hits: tuple[Hit, ...]
 
     def pack(self, budget: int, hits: Sequence[Hit] | None = None, policy: Policy = "auto") -> Context:
-        return pack(self.hits if hits is None else hits, self.texts, budget, self.header, policy)
+        return pack(self.hits if hits is None else hits, self.texts, budget, self.headings, policy)
 
 
-def corpus(sizes: Sequence[Sequence[int]], hits: Sequence[tuple[int, int]], header: int = 3) -> Corpus:
-    """``sizes``: the tokens of each passage of each document; ``hits``: (document, ordinal), best first."""
+def corpus(
+    sizes: Sequence[Sequence[int]],
+    hits: Sequence[tuple[int, int]],
+    heading: int = 3,
+    again: int | None = None,
+) -> Corpus:
+    """``sizes``: the tokens of each passage of each document; ``hits``: (document, ordinal), best first; ``again``:
+    of a further heading of the same document, if not the same."""
+    both = Heading(heading, heading if again is None else again)
     documents = tuple(document(f"file:///{number}.txt") for number in range(len(sizes)))
     texts = {
         doc.id: [
@@ -40,7 +47,7 @@ def corpus(sizes: Sequence[Sequence[int]], hits: Sequence[tuple[int, int]], head
         Hit(documents[at], texts[documents[at].id][ordinal], 1.0 / rank)
         for rank, (at, ordinal) in enumerate(hits, 1)
     )
-    return Corpus(documents, texts, {doc.id: header for doc in documents}, found)
+    return Corpus(documents, texts, {doc.id: both for doc in documents}, found)
 
 
 @st.composite
@@ -49,7 +56,7 @@ def corpora(draw: st.DrawFn) -> Corpus:
     sizes = draw(st.lists(rows, min_size=1, max_size=4))
     everywhere = [(at, ordinal) for at, row in enumerate(sizes) for ordinal in range(len(row))]
     hits = draw(st.lists(st.sampled_from(everywhere), max_size=10, unique=draw(st.booleans())))
-    return corpus(sizes, hits, header=draw(st.integers(0, 12)))
+    return corpus(sizes, hits, draw(st.integers(0, 12)), draw(st.integers(0, 12)))
 
 
 def read(context: Context) -> list[tuple[str, int]]:
@@ -60,6 +67,14 @@ def where(hit: Hit) -> tuple[str, int]:
     return hit.document.id, hit.passage.ordinal
 
 
+def headings(made: Corpus, blocks: Sequence[Block]) -> Iterator[int]:
+    named: set[str] = set()
+    for block in blocks:
+        heading = made.headings[block.document.id]
+        yield heading.again if block.document.id in named else heading.first
+        named.add(block.document.id)
+
+
 POLICIES = st.sampled_from(get_args(Policy))
 
 
@@ -68,7 +83,7 @@ def test_what_holds_of_every_context(made: Corpus, budget: int, policy: Policy) 
     context = made.pack(budget, policy=policy)
     blocks = context.blocks
     assert context.budget == budget
-    assert context.tokens == sum(made.header[block.document.id] + block.tokens for block in blocks)
+    assert context.tokens == sum(headings(made, blocks)) + sum(block.tokens for block in blocks)
     assert context.tokens <= budget
 
     assert [block.number for block in blocks] == list(range(1, len(blocks) + 1))
@@ -129,17 +144,17 @@ def test_the_best_hit_is_read_whenever_it_fits(made: Corpus, budget: int, policy
     if not made.hits:
         return
     best = made.hits[0]
-    fits = best.passage.tokens + made.header[best.document.id] <= budget
+    fits = best.passage.tokens + made.headings[best.document.id].first <= budget
     assert (where(best) in read(made.pack(budget, policy=policy))) == fits
 
 
 def test_a_best_hit_above_the_share_of_hits_goes_before_smaller_ones() -> None:
-    made = corpus([[50], [30]], [(0, 0), (1, 0)], header=0)
+    made = corpus([[50], [30]], [(0, 0), (1, 0)], heading=0)
     assert read(made.pack(52)) == [(made.documents[0].id, 0)]
 
 
 def test_neighbours_fill_what_hits_leave_the_following_one_first() -> None:
-    made = corpus([[10] * 9], [(0, 4)], header=2)
+    made = corpus([[10] * 9], [(0, 4)], heading=2)
     assert [ordinal for _, ordinal in read(made.pack(12))] == [4]
     assert [ordinal for _, ordinal in read(made.pack(22))] == [4, 5]
     assert [ordinal for _, ordinal in read(made.pack(32))] == [3, 4, 5]
@@ -147,29 +162,29 @@ def test_neighbours_fill_what_hits_leave_the_following_one_first() -> None:
 
 
 def test_a_neighbour_that_does_not_fit_is_not_leapt_over() -> None:
-    made = corpus([[5, 5, 5, 500, 5, 5]], [(0, 2)], header=2)
+    made = corpus([[5, 5, 5, 500, 5, 5]], [(0, 2)], heading=2)
     assert [ordinal for _, ordinal in read(made.pack(100))] == [0, 1, 2]
 
 
 def test_what_is_known_of_a_document_may_begin_anywhere_and_have_gaps() -> None:
-    made = corpus([[5] * 20], [(0, 6), (0, 15)], header=2)
+    made = corpus([[5] * 20], [(0, 6), (0, 15)], heading=2)
     known = {
         id_: [p for p in tiles if p.ordinal in (5, 6, 7, 8, 15, 16)] for id_, tiles in made.texts.items()
     }
-    context = pack(made.hits, known, 1000, made.header)
+    context = pack(made.hits, known, 1000, made.headings)
     assert [[p.ordinal for p in block.passages] for block in context.blocks] == [[5, 6, 7, 8], [15, 16]]
     assert context.tokens == 34
 
 
-def test_a_gap_between_two_hits_closes_and_saves_a_header() -> None:
-    made = corpus([[10, 1, 10]], [(0, 0), (0, 2)], header=5)
+def test_a_gap_between_two_hits_closes_and_saves_a_heading() -> None:
+    made = corpus([[10, 1, 10]], [(0, 0), (0, 2)], heading=5)
     context = made.pack(60)
     assert len(context.blocks) == 1
     assert context.tokens == 26
 
 
 def test_hits_take_their_share_then_come_neighbours_then_further_hits() -> None:
-    made = corpus([[10] * 3, [10] * 3, [10]], [(0, 1), (1, 1), (2, 0)], header=0)
+    made = corpus([[10] * 3, [10] * 3, [10]], [(0, 1), (1, 1), (2, 0)], heading=0)
     ids = [doc.id for doc in made.documents]
     # 24 of 40 are for hits: two of them. The neighbours of the first take the rest, and the third is dropped.
     context = made.pack(40)
@@ -182,13 +197,19 @@ def ordinals(context: Context) -> list[int]:
     return [ordinal for _, ordinal in read(context)]
 
 
+def test_further_blocks_of_a_document_cost_less_than_its_first() -> None:
+    made = corpus([[10] * 9, [10] * 9], [(0, 0), (0, 4), (0, 8), (1, 0)], heading=9, again=2)
+    assert read(made.pack(43, policy="passages")) == [(made.documents[0].id, at) for at in (0, 4, 8)]
+    assert made.pack(62, policy="passages").tokens == 62
+
+
 def test_passages_are_hits_alone() -> None:
-    made = corpus([[10] * 9], [(0, 4), (0, 1)], header=0)
+    made = corpus([[10] * 9], [(0, 4), (0, 1)], heading=0)
     assert ordinals(made.pack(1000, policy="passages")) == [1, 4]
 
 
 def test_sections_are_read_around_each_hit_and_nothing_beyond_them() -> None:
-    made = corpus([[10] * 9], [(0, 4), (0, 8)], header=0)
+    made = corpus([[10] * 9], [(0, 4), (0, 8)], heading=0)
     (doc,) = made.documents
     made.texts[doc.id][:] = [
         replace(p, section=("One",) if 2 <= p.ordinal <= 5 else ("Other",)) for p in made.texts[doc.id]
@@ -201,7 +222,7 @@ def test_sections_are_read_around_each_hit_and_nothing_beyond_them() -> None:
 
 
 def test_documents_are_read_whole_best_first() -> None:
-    made = corpus([[10] * 5, [10] * 5], [(1, 2), (0, 0)], header=0)
+    made = corpus([[10] * 5, [10] * 5], [(1, 2), (0, 0)], heading=0)
     first, second = made.documents[1].id, made.documents[0].id
     assert read(made.pack(50, policy="documents")) == [(first, at) for at in range(5)]
     assert len(read(made.pack(100, policy="documents"))) == 10
@@ -211,17 +232,17 @@ def test_documents_are_read_whole_best_first() -> None:
 
 
 def test_auto_reads_another_page_before_more_of_the_same() -> None:
-    made = corpus([[10] * 3, [10] * 3], [], header=0)
+    made = corpus([[10] * 3, [10] * 3], [], heading=0)
     pages = {doc.id: [replace(p, page=1) for p in made.texts[doc.id]] for doc in made.documents}
     one, other = made.documents
     scores = [(one, 0, 0.80), (one, 2, 0.78), (other, 0, 0.75)]
     hits = [Hit(doc, pages[doc.id][at], score) for doc, at, score in scores]
-    chosen = pack(hits, pages, 20, made.header)
+    chosen = pack(hits, pages, 20, made.headings)
     assert read(chosen) == [(one.id, 0), (other.id, 0)]
     assert [(drop.ordinals, drop.tokens, drop.reason) for drop in chosen.drops] == [
         ((2,), 10, "over the token budget")
     ]
-    assert read(pack(hits, pages, 20, made.header, "passages")) == [(one.id, 0), (one.id, 2)]
+    assert read(pack(hits, pages, 20, made.headings, "passages")) == [(one.id, 0), (one.id, 2)]
 
 
 def test_what_another_document_says_too_is_dropped_with_its_place() -> None:
@@ -231,7 +252,7 @@ def test_what_another_document_says_too_is_dropped_with_its_place() -> None:
     one, other = document("file:///d/one.txt"), document("file:///d/other.txt")
     texts = {doc.id: passages(doc, said) for doc in (one, other)}
     hits = [Hit(doc, texts[doc.id][0], 0.5 - at / 10) for at, doc in enumerate((one, other))]
-    context = pack(hits, texts, 1000, {one.id: 0, other.id: 0})
+    context = pack(hits, texts, 1000, {one.id: Heading(0, 0), other.id: Heading(0, 0)})
     assert read(context) == [(one.id, 0)]
     (drop,) = context.drops
     assert (drop.document_id, drop.ordinals, drop.tokens) == (other.id, (0,), hits[1].passage.tokens)
@@ -248,8 +269,10 @@ def test_nothing_fits() -> None:
 
 @given(corpora(), st.integers(0, 400))
 def test_a_corpus_is_read_whole_or_not_at_all(made: Corpus, budget: int) -> None:
-    needed = sum(p.tokens for tiles in made.texts.values() for p in tiles) + sum(made.header.values())
-    context = pack_whole(made.documents, made.texts, budget, made.header)
+    needed = sum(p.tokens for tiles in made.texts.values() for p in tiles) + sum(
+        h.first for h in made.headings.values()
+    )
+    context = pack_whole(made.documents, made.texts, budget, made.headings)
     assert (context is not None) == (needed <= budget)
     if context:
         assert (context.tokens, context.drops, context.whole_corpus) == (needed, (), True)
@@ -260,7 +283,7 @@ def test_a_corpus_is_read_whole_or_not_at_all(made: Corpus, budget: int) -> None
 
 def test_a_document_without_text_costs_nothing_and_makes_no_block() -> None:
     made = corpus([[5], [], [5]], [])
-    context = pack_whole(made.documents, made.texts, 16, made.header)
+    context = pack_whole(made.documents, made.texts, 16, made.headings)
     assert context
     assert context.tokens == 16
     assert [(block.number, block.document) for block in context.blocks] == [
@@ -272,7 +295,7 @@ def test_a_document_without_text_costs_nothing_and_makes_no_block() -> None:
 def test_two_documents_of_one_source_stay_apart() -> None:
     one, other = document("file:///same.txt"), document("file:///same.txt", id=str(UUID(int=0)))
     texts = {doc.id: passages(doc, "text") for doc in (one, other)}
-    context = pack_whole([one, other], texts, 100, {one.id: 1, other.id: 1})
+    context = pack_whole([one, other], texts, 100, {one.id: Heading(1, 1), other.id: Heading(1, 1)})
     assert context
     assert [block.document.id for block in context.blocks] == [other.id, one.id]
 
@@ -287,7 +310,7 @@ def test_a_thousand_hits_in_long_documents_are_packed_at_once() -> None:
     }
     hits = [Hit(documents[at], texts[documents[at].id][ordinal], 1.0) for at, ordinal in many]
     began = time.process_time()
-    context = pack(hits, texts, 500_000, {doc.id: 20 for doc in documents})
+    context = pack(hits, texts, 500_000, {doc.id: Heading(20, 20) for doc in documents})
     assert (
         time.process_time() - began < 20
     )  # a quarter of a second; minutes if each hit were looked for in a list

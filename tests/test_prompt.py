@@ -18,7 +18,7 @@ from rag.prompt import (
     render,
     says_not_found,
     where,
-    widest_heading,
+    widest_headings,
 )
 from rag.types import Block, Context, Document, Passage
 
@@ -170,11 +170,38 @@ def blocks(draw: st.DrawFn) -> tuple[Block, tuple[Passage, ...]]:
 
 
 @given(blocks())
-def test_the_widest_heading_is_as_wide_as_any(drawn: tuple[Block, tuple[Passage, ...]]) -> None:
+def test_the_widest_headings_are_as_wide_as_any(drawn: tuple[Block, tuple[Passage, ...]]) -> None:
     made, whole = drawn
-    around = render(replace(made, passages=(replace(made.passages[0], text="x\n"),))).replace("x\n", "", 1)
-    assert len(heading(made) + "\n</document>\n\n") <= len(widest_heading(made.document, whole))
-    assert len(around) < len(widest_heading(made.document, whole))
+    said = replace(made, passages=(replace(made.passages[0], text="x\n"), *made.passages[1:]))
+    for before, widest in zip((None, made), widest_headings(made.document, whole), strict=True):
+        around = heading(said, before) + "\n</document>\n\n"
+        assert len(around) <= len(widest)
+
+
+def test_a_document_is_named_once_above_blocks_that_follow_each_other() -> None:
+    report, other = document("file:///d/r.pdf", title="Report"), document("file:///d/b.txt")
+    first, second = block("One.", doc=report, page=3), block("Two.", number=2, doc=report, page=7)
+    third, fourth = block("Three.", number=3, doc=other), block("Four.", number=4, doc=report, page=9)
+    text = messages(context(first, second, third, fourth), "?")[1].content
+    assert [line for line in text.split("\n") if line.startswith("<document")] == [
+        "<document [1] d/r.pdf: Report, p. 3>",
+        "<document [2], continued, p. 7>",
+        "<document [3] d/b.txt, line 1>",
+        "<document [4] d/r.pdf: Report, p. 9>",
+    ]
+
+
+def test_a_further_block_of_lines_tells_its_headings_and_one_of_a_page_does_not() -> None:
+    doc = document("file:///d/a.md")
+    tile = replace(passages(doc, "x\n")[0], section=("Care", "Batteries"))
+    before = Block(1, doc, (tile,))
+    assert heading(Block(2, doc, (tile,)), before) == "<document [2], continued, Care / Batteries, line 1>"
+    assert heading(Block(2, doc, (replace(tile, page=4),)), before) == "<document [2], continued, p. 4>"
+
+
+def test_a_name_cannot_say_that_a_document_goes_on() -> None:
+    doc = document("file:///continued", title=", continued")
+    assert not heading(block("x", doc=doc)).startswith("<document [1],")
 
 
 @pytest.mark.parametrize(
