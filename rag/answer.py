@@ -152,7 +152,8 @@ class Rag:
     ) -> tuple[Plan, tuple[int, int]]:
         budget = self.limits.budget(question, model.window, self.tokens)
         hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
-        asked = Asked(question, searched_for, hits, turns, partial(self.serving.residency.lead, model))
+        material = gather(index, question, hits, budget.documents, self.tokens)
+        asked = Asked(question, searched_for, material, turns, partial(self.serving.residency.lead, model))
         server, target_s = self.serving.known(model), self.limits.target_s(question)
         with stages("pack"):
             made = plan(index, asked, budget, self.tokens, server, target_s)
@@ -160,7 +161,7 @@ class Rag:
 
     def _gathered(self, question: Question, budget: int, index: Reader) -> Context:
         hits = self._retrieved(question, question.text, self.limits.hits(budget), Stages(), index)
-        return gather(index, question, hits, budget, self.tokens)
+        return gather(index, question, hits, budget, self.tokens).context(budget)
 
     def _retrieved(
         self, question: Question, searched_for: str, limit: int, stages: Stages, index: Reader

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from rag import filters, order, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
-from rag.pack import Heading, pack, pack_whole
+from rag.pack import Choice, Heading, choose, pack, pack_whole
 from rag.ports import Reader, TokenCounter
 from rag.text import is_unicode
-from rag.types import Context, Document, Hit, Passage, Question
+from rag.types import Block, Context, Document, Hit, Passage, Question
 
 # Documents of a corpus that is small enough to be read whole are few; a longer catalog is not even summed up.
 WHOLE_CORPUS_DOCUMENTS = 500
@@ -87,48 +87,75 @@ class Limits:
 
 
 def gather(
-    index: Reader,
-    question: Question,
-    hits: Sequence[Hit],
-    budget: int,
-    tokens: TokenCounter,
-    lead: Lead | None = None,
-) -> Context:
-    """What is read of the index for a question: all of a small corpus, else what its hits and the policy choose, after
-    the blocks with which ``lead`` begins it."""
-    if not hits:
-        return Context((), (), 0, budget)
+    index: Reader, question: Question, hits: Sequence[Hit], budget: int, tokens: TokenCounter
+) -> Material:
+    """What may be read of the index for a question with any budget up to this one."""
     counted = Counted(index, tokens)
-    if not question.among and (whole := _whole_corpus(counted, budget)):
-        return whole
+    corpus = None if question.among or not hits else _corpus(counted, budget)
     documents = {hit.document.id: hit.document for hit in hits}
     texts = {
         id_: [p for p in _around(counted, d, hits, question) if filters.admits_passage(question.among, p)]
         for id_, d in documents.items()
     }
-    known = {(id_, p.ordinal): p for id_, passages in texts.items() for p in passages}
+    known = {(p.document_id, p.ordinal): p for passages in texts.values() for p in passages}
     # A document may be replaced between search and read: its hits of the old revision are gone.
     current = [
         replace(hit, passage=passage)
         for hit in hits
         if (passage := known.get((hit.document.id, hit.passage.ordinal)))
     ]
-    headings = counted.headings(list(documents.values()), texts)
-    context = pack(current, texts, budget, headings, question.policy)
-    names = lead(context, {d.id: d.revision for d in documents.values()}) if lead else ()
-    if not names:
-        return context
-    known |= _named(counted, names, documents, question)
-    wider = {id_: [known[place] for place in sorted(known) if place[0] == id_] for id_ in texts}
-    headings = counted.headings(list(documents.values()), wider)
-    return pack(current, texts, budget, headings, question.policy, order.runs_of(names, known))
+    return Material(
+        counted, question, hits, documents, texts, choose(current, texts, question.policy), corpus
+    )
 
 
-def _named(
-    counted: Counted, names: Sequence[order.Name], documents: Mapping[str, Document], question: Question
-) -> dict[order.Place, Passage]:
-    read = (p for name in names for p in counted.read(documents[name.document_id], (name.first, name.last)))
-    return {(p.document_id, p.ordinal): p for p in read if filters.admits_passage(question.among, p)}
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """All documents of a small one, and their passages."""
+
+    documents: Sequence[Document]
+    texts: Mapping[str, Sequence[Passage]]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """``hits`` are what was found; ``texts`` what may be read around them, by document id."""
+
+    counted: Counted
+    question: Question
+    hits: Sequence[Hit]
+    documents: Mapping[str, Document]
+    texts: Mapping[str, Sequence[Passage]]
+    choice: Choice
+    corpus: Corpus | None
+
+    def context(self, budget: int, lead: Lead | None = None) -> Context:
+        """All of a small corpus, else what the hits and the policy choose, after the blocks with which ``lead``
+        begins it."""
+        if self.corpus:
+            texts = self.corpus.texts
+            headings = self.counted.headings(self.corpus.documents, texts)
+            if whole := pack_whole(self.corpus.documents, texts, budget, headings):
+                return whole
+        context = self._packed(budget, ())
+        names = lead(context, {d.id: d.revision for d in self.documents.values()}) if lead else ()
+        return self._packed(budget, self._named(names)) if names else context
+
+    def _packed(self, budget: int, lead: Sequence[Block]) -> Context:
+        headed = {id_: list(passages) for id_, passages in self.texts.items()}
+        for block in lead:
+            headed[block.document.id] += block.passages
+        headings = self.counted.headings(list(self.documents.values()), headed)
+        return pack(self.choice, self.texts, budget, headings, lead)
+
+    def _named(self, names: Sequence[order.Name]) -> list[Block]:
+        read = (
+            passage
+            for name in names
+            for passage in self.counted.read(self.documents[name.document_id], (name.first, name.last))
+            if filters.admits_passage(self.question.among, passage)
+        )
+        return order.blocks_of(names, self.documents, {(p.document_id, p.ordinal): p for p in read})
 
 
 class Counted:
@@ -168,7 +195,8 @@ def _around(counted: Counted, document: Document, hits: Sequence[Hit], question:
     return [passage for stretch in stretches for passage in counted.read(document, stretch)]
 
 
-def _whole_corpus(counted: Counted, budget: int) -> Context | None:
+def _corpus(counted: Counted, budget: int) -> Corpus | None:
+    """Where it may fit into the budget."""
     index = counted.index
     if index.size()[0] > WHOLE_CORPUS_DOCUMENTS:
         return None
@@ -178,4 +206,4 @@ def _whole_corpus(counted: Counted, budget: int) -> Context | None:
     texts = {document.id: counted.read(document) for document in documents}
     if any(len(texts[document.id]) != document.passages for document in documents):
         return None  # one that has been replaced or removed meanwhile is not read whole
-    return pack_whole(documents, texts, budget, counted.headings(documents, texts))
+    return Corpus(documents, texts)

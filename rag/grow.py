@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from rag import conversation, filters
 from rag.conversation import Exchange, Ref, Repack, Turn
-from rag.gather import Budget, Counted, Lead, gather
+from rag.gather import Budget, Counted, Lead, Material
 from rag.ports import Message, Reader, TokenCounter
-from rag.types import Block, Context, Document, Filter, Hit, Question
+from rag.types import Block, Context, Document, Filter, Question
 
 GROWN = (
     4  # times what a question alone reads: models lose the thread in long prompts, however little these cost
@@ -19,12 +19,12 @@ _NOT_AMONG = "what was read before is not among what is asked about"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question of a conversation with the ``turns`` before it; ``hits`` are what was found for ``searched_for``.
-    ``lead``: rag.gather."""
+    """A question of a conversation with the ``turns`` before it; ``material`` is what may
+    be read for ``searched_for``. ``lead``: rag.gather."""
 
     question: Question
     searched_for: str
-    hits: Sequence[Hit]
+    material: Material
     turns: Sequence[Turn] = ()
     lead: Lead | None = None
 
@@ -80,7 +80,7 @@ def grow(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter) -> G
         words, repack = conversation.last_that_fit(
             asked.turns, tokens, budget.room // conversation.WORDS_SHARE
         )
-        context = _fresh(index, asked, min(budget.documents, budget.room - words), tokens)
+        context = asked.material.context(min(budget.documents, budget.room - words), asked.lead)
         past = tuple(map(conversation.spoken, asked.turns[len(asked.turns) - repack.kept :]))
         return Grown(asked, context, context, past, replace(repack, reason=str(why)))
 
@@ -88,9 +88,9 @@ def grow(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter) -> G
 def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter) -> Grown:
     past = _recalled(index, asked, tokens)
     if not past:
-        fresh = _fresh(index, asked, budget.documents, tokens)
+        fresh = asked.material.context(budget.documents, asked.lead)
         return Grown(asked, fresh, fresh)
-    fresh = gather(index, asked.question, asked.hits, budget.documents, tokens)
+    fresh = asked.material.context(budget.documents)
     sent = [block for each in past for block in each.blocks]
     new = conversation.appended(sent, fresh)
     room = budget.room - conversation.size_of_words(past, tokens)
@@ -99,10 +99,6 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
     if size > most:
         raise _CannotGoOn("with what was read before it would be too long")
     return Grown(asked, replace(new, blocks=(*sent, *new.blocks), tokens=size, budget=most), new, past)
-
-
-def _fresh(index: Reader, asked: Asked, budget: int, tokens: TokenCounter) -> Context:
-    return gather(index, asked.question, asked.hits, budget, tokens, asked.lead)
 
 
 def _recalled(index: Reader, asked: Asked, tokens: TokenCounter) -> tuple[Exchange, ...]:

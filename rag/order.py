@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rag.types import Block, Passage
+from rag.types import Block, Document, Passage
 
 Place = tuple[str, int]  # a passage: its document's id and its ordinal
 
 SPARE = 0.25  # of the budget, for blocks on the path that were not chosen
-MOST_NODES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,11 @@ class _Path:
 
 
 class Tree:
-    """What was sent, from the instructions on. Not safe from threads."""
+    """What was sent, from the instructions on. Beyond ``most_nodes`` blocks, those that the server no longer holds are
+    forgotten. Not safe from threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_nodes: int = 50_000) -> None:
+        self.most_nodes = most_nodes
         self._root = _Node()
         self._nodes = 0
 
@@ -102,7 +103,7 @@ class Tree:
 
     def _prune(self, cache: Cache) -> None:
         """Without what the server no longer holds."""
-        if self._nodes > MOST_NODES:
+        if self._nodes > self.most_nodes:
             self._nodes = _pruned(self._root, cache)
 
 
@@ -118,12 +119,14 @@ def name_of(block: Block) -> Name:
     return Name(block.document.id, block.document.revision, first.ordinal, last.ordinal)
 
 
-def runs_of(names: Sequence[Name], passages: Mapping[Place, Passage]) -> list[tuple[Passage, ...]]:
-    """The passages of each block, up to the first that is not there whole."""
-    runs = []
+def blocks_of(
+    names: Sequence[Name], documents: Mapping[str, Document], passages: Mapping[Place, Passage]
+) -> list[Block]:
+    """With their text, up to the first of which not all is there."""
+    blocks: list[Block] = []
     for name in names:
         run = tuple(passages[place] for place in name.places if place in passages)
         if len(run) < name.last - name.first + 1:
             break
-        runs.append(run)
-    return runs
+        blocks.append(Block(len(blocks) + 1, documents[name.document_id], run))
+    return blocks

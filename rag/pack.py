@@ -14,6 +14,7 @@ alike. What a passage is worth is the policy:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ from rag.types import Block, Context, Document, Drop, Hit, Passage, Policy
 AGAIN, AGAIN_AT_MOST = 0.15, 0.3
 FADE, FADE_BACK = 0.2, 0.19  # what follows explains more often than what comes before
 GROWTH = 32  # neighbours on either side of a hit
+FADES = tuple(
+    (step, tuple(fade**distance for distance in range(1, GROWTH + 1)))
+    for step, fade in ((1, FADE), (-1, FADE_BACK))
+)
 
 Place = tuple[str, int]  # a passage: its document's id and its ordinal
 
@@ -36,32 +41,47 @@ class Heading(NamedTuple):
     again: int
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be read for a question, however much of it a budget lets be: hits, each with something to say;
+    those that repeat a better one, with that; and passages in the order in which they are to be taken."""
+
+    hits: Sequence[Hit]
+    repeated: Sequence[tuple[Hit, Hit]]
+    wanted: Sequence[Place]
+
+
+def choose(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]], policy: Policy = "auto") -> Choice:
+    """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever is known
+    around them."""
+    once, repeated = without_duplicates(_once(hits))
+    return Choice(once, repeated, list(_wanted(once, texts, policy)))
+
+
 def pack(
-    hits: Sequence[Hit],
+    choice: Choice,
     texts: Mapping[str, Sequence[Passage]],
     budget: int,
     headings: Mapping[str, Heading],
-    policy: Policy = "auto",
-    lead: Sequence[Sequence[Passage]] = (),
+    lead: Sequence[Block] = (),
 ) -> Context:
-    """``texts`` holds, by document id, the passages that may be read, in order: those of ``hits`` and whatever
-    is known around them. ``headings`` is what the line above a block of a document costs. ``tokens`` of the result
-    never exceed ``budget``. ``lead`` are blocks to begin with, as far as they fit."""
-    hits, repeated = without_duplicates(_once(hits))
+    """``headings`` is what the line above a block of a document costs. ``tokens`` of the result never exceed
+    ``budget``. ``lead`` are blocks to begin with, as far as they fit; their numbers do not matter."""
     shelf = _Shelf(texts, headings)
-    first = [run for run in lead if shelf.put(run, budget)]
-    found = set(map(_place, hits))
-    for place in _wanted(hits, texts, policy):
+    first = [block for block in lead if shelf.put(block, budget)]
+    found = set(map(_place, choice.hits))
+    for place in choice.wanted:
         if place in found or shelf.touches(place):  # a neighbour that did not fit is not leapt over
             shelf.take(*place, budget)
-    documents = {hit.document.id: hit.document for hit in hits}
-    blocks = _blocks(documents, [*first, *_most_read_first(documents, shelf.runs())])
+    documents = {hit.document.id: hit.document for hit in choice.hits}
+    rest = [(documents[run[0].document_id], run) for run in _most_read_first(documents, shelf.runs())]
+    blocks = _blocks([*((block.document, block.passages) for block in first), *rest])
     return Context(
         blocks=blocks,
-        drops=(*_unread(hits, shelf), *_said(repeated, shelf)),
+        drops=(*_unread(choice.hits, shelf), *_said(choice.repeated, shelf)),
         tokens=shelf.tokens,
         budget=budget,
-        ranking=_ranking(hits, blocks),
+        ranking=_ranking(choice.hits, blocks),
     )
 
 
@@ -104,17 +124,18 @@ def _around(hit: Hit, passages: Sequence[Passage], policy: Policy) -> Iterator[P
 
 
 def _by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> list[Place]:
-    known = {(id_, passage.ordinal) for id_, passages in texts.items() for passage in passages}
+    known = {id_: {passage.ordinal for passage in passages} for id_, passages in texts.items()}
     worth: dict[Place, float] = {}
     around: dict[Place, float] = {}
     for hit, own in zip(hits, _relative(_spread(hits)), strict=True):
         worth[_place(hit)] = own
-        for step, fade in ((1, FADE), (-1, FADE_BACK)):
-            for distance in range(1, GROWTH + 1):
-                place = hit.document.id, hit.passage.ordinal + step * distance
-                if place not in known:
+        id_, ordinal = hit.document.id, hit.passage.ordinal
+        for step, fades in FADES:
+            for distance, fade in enumerate(fades, 1):
+                at = ordinal + step * distance
+                if at not in known[id_]:
                     break
-                around[place] = around.get(place, 0.0) + own * fade**distance
+                around[id_, at] = around.get((id_, at), 0.0) + own * fade
     for place, left in around.items():
         worth[place] = max(worth.get(place, 0.0), left)
     rank = {_place(hit): at for at, hit in enumerate(hits)}
@@ -155,7 +176,7 @@ def pack_whole(
     needed = sum(headings[d.id].first + sum(p.tokens for p in texts[d.id]) for d in written)
     if needed > budget:
         return None
-    blocks = _blocks({d.id: d for d in written}, [texts[d.id] for d in sorted(written, key=_by_source)])
+    blocks = _blocks([(document, texts[document.id]) for document in sorted(written, key=_by_source)])
     return Context(blocks=blocks, drops=(), tokens=needed, budget=budget, whole_corpus=True)
 
 
@@ -170,12 +191,12 @@ class _Shelf:
         self._begun: set[str] = set()  # documents of which there are others
         self.tokens = 0
 
-    def put(self, run: Sequence[Passage], limit: int) -> bool:
+    def put(self, block: Block, limit: int) -> bool:
         """Takes a whole block, if it fits."""
-        cost = self._headings[run[0].document_id].first + sum(passage.tokens for passage in run)
+        cost = self._headings[block.document.id].first + block.tokens
         if self.tokens + cost > limit:
             return False
-        places = [(passage.document_id, passage.ordinal) for passage in run]
+        places = [(passage.document_id, passage.ordinal) for passage in block.passages]
         self._put.update(places)
         for document_id, ordinal in places:
             self.taken.setdefault(document_id, set()).add(ordinal)
@@ -251,10 +272,8 @@ def _by_source(document: Document) -> tuple[str, str]:
     return document.source, document.id
 
 
-def _blocks(documents: Mapping[str, Document], runs: Sequence[Sequence[Passage]]) -> tuple[Block, ...]:
-    return tuple(
-        Block(number, documents[run[0].document_id], tuple(run)) for number, run in enumerate(runs, 1)
-    )
+def _blocks(runs: Sequence[tuple[Document, Sequence[Passage]]]) -> tuple[Block, ...]:
+    return tuple(Block(number, document, tuple(run)) for number, (document, run) in enumerate(runs, 1))
 
 
 def _unread(hits: Sequence[Hit], shelf: _Shelf) -> Iterator[Drop]:

@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def hits(self) -> Sequence[Hit]:
-        return self.grown.asked.hits
+        return self.grown.asked.material.hits
 
     @property
     def cached(self) -> int:

@@ -61,7 +61,7 @@ class Reply:
         finally:
             self.stages.add("generate", time.perf_counter() - began - (self.first_s or 0.0))
             if sent:
-                sent.ended(self.text, self.last.usage.cached if self.last.usage else None)
+                sent.ended(self.text, self.last)
 
     def _add(self, delta: Delta) -> None:
         self.text += delta.text

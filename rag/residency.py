@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from rag.order import Name, Tree
-from rag.ports import CacheShape, Message, ModelInfo
+from rag.ports import CacheShape, Delta, Message, ModelInfo
 from rag.prefix_cache import Lease, NoRoom, PrefixCache
 from rag.template import Encode, Encoded
 from rag.types import Block, Context
@@ -86,30 +86,32 @@ class Residency:
     def sent(self, model: ModelInfo, prompt: Prompt) -> Sent | None:
         """The server is about to compute a prompt."""
         with self._lock:
-            held = self._of(model)
-            if held is None or prompt.encoded is None:
-                return None
-            keys = held.cache.keys(prompt.ids)
-            try:
-                lease = held.cache.begin(prompt.ids, keys=keys)
-            except NoRoom:  # it waits for others to end; what it finds then is not known now
-                return None
-            held.tree.add(prompt.blocks, _own(keys, prompt, held.cache.block_size))
-            return Sent(self, held, lease)
+            return self._sent(model, prompt)
 
-    def ended(self, sent: Sent, text: str, cached: int | None) -> None:
-        """The server has answered, or was stopped, after ``text``; it says that it found ``cached`` tokens."""
+    def _sent(self, model: ModelInfo, prompt: Prompt) -> Sent | None:
+        held = self._of(model)
+        if held is None or prompt.encoded is None:
+            return None
+        keys = held.cache.keys(prompt.ids)
+        try:
+            lease = held.cache.begin(prompt.ids, keys=keys)
+        except NoRoom:  # it waits for others to end; what it finds then is not known now
+            return None
+        held.tree.add(prompt.blocks, _own(keys, prompt, held.cache.block_size))
+        return Sent(self, model, prompt, held, lease)
+
+    def ended(self, sent: Sent, text: str, last: Delta) -> None:
+        """The server has answered, or was stopped, after ``text``."""
         ids = (self._encode([text]) or [[]])[0] if text else []
+        generated = [*ids, _END] if last.finish_reason == "stop" else ids
+        cached = last.usage.cached if last.usage else None
         with self._lock:
-            try:
-                sent.lease.extend([*ids, _END])
-            except NoRoom:
-                pass
-            finally:
-                sent.lease.end()
+            _end(sent.lease, generated)
             if cached == 0 and sent.cached > 0 and sent.held is self._held:
                 log.info("the server has lost its cache: none of %d tokens was found", sent.cached)
                 self._held = None
+                if again := self._sent(sent.model, sent.prompt):
+                    _end(again.lease, generated)
 
     def _of(self, model: ModelInfo) -> _Held | None:
         if model != self._model:
@@ -124,6 +126,8 @@ class Sent:
     """A prompt that the server is computing."""
 
     residency: Residency
+    model: ModelInfo
+    prompt: Prompt
     held: _Held
     lease: Lease
 
@@ -132,8 +136,8 @@ class Sent:
         """Tokens that the server is expected to find in its cache."""
         return self.lease.cached
 
-    def ended(self, text: str, cached: int | None) -> None:
-        self.residency.ended(self, text, cached)
+    def ended(self, text: str, last: Delta) -> None:
+        self.residency.ended(self, text, last)
 
 
 def _own(keys: Sequence[bytes], prompt: Prompt, block_size: int) -> list[Sequence[bytes]]:
@@ -141,3 +145,12 @@ def _own(keys: Sequence[bytes], prompt: Prompt, block_size: int) -> list[Sequenc
     assert prompt.encoded
     ends = [0, *prompt.encoded.ends[1 : len(prompt.blocks) + 1]]  # the first piece is the instructions
     return [keys[ends[at] // block_size : end // block_size] for at, end in enumerate(ends[1:])]
+
+
+def _end(lease: Lease, generated: Sequence[int]) -> None:
+    try:
+        lease.extend(generated)
+    except NoRoom:
+        log.debug("no room for %d generated tokens", len(generated))
+    finally:
+        lease.end()

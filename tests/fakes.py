@@ -11,8 +11,10 @@ from collections.abc import AsyncGenerator, Sequence
 import numpy as np
 
 from rag.errors import RagError
-from rag.ports import Delta, Message, ModelInfo, Vectors
+from rag.ports import CacheShape, Delta, Message, ModelInfo, Vectors
 from rag.prefill import Cost
+from rag.prefix_cache import PrefixCache
+from rag.template import Template
 from rag.types import Document, Passage, Usage
 
 
@@ -79,6 +81,37 @@ class FakeGenerator:
         yield Delta(finish_reason="stop", usage=Usage(prompt, len(pieces), None))
 
 
+TEMPLATE = Template((1,), (2,), (3,), (4,), (3,))
+
+
+class CachingGenerator(FakeGenerator):
+    """A server with a prefix cache, whose counts it tells; keeps the ids that it was sent."""
+
+    def __init__(self, reply: str, window: int = 4096, block_size: int = 4, blocks: int = 4096) -> None:
+        super().__init__(reply, window)
+        self.info = ModelInfo("fake-model", window, TEMPLATE, CacheShape(block_size, blocks))
+        self.cache = PrefixCache(block_size, blocks)
+        self.ids: list[Sequence[int]] = []
+
+    async def model(self) -> ModelInfo:
+        return self.info
+
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+    ) -> AsyncGenerator[Delta, None]:
+        self.sent.append(messages)
+        self.ids.append(ids)
+        lease = self.cache.begin(ids)
+        said = re.findall(r"\S+\s*", self.reply)[:max_tokens]
+        for piece in said:
+            yield Delta(piece)
+        tokens = FakeCounter().encode(["".join(said)])[0]
+        finished = "length" if len(said) == max_tokens else "stop"
+        lease.extend(tokens if finished == "length" else [*tokens, 0])
+        lease.end()
+        yield Delta(finish_reason=finished, usage=Usage(len(ids), len(tokens), lease.cached))
+
+
 def document(source: str = "file:///a.txt", revision: str = "r1", **fields: object) -> Document:
     base: dict[str, object] = {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, source)),
@@ -118,10 +151,11 @@ def passages(doc: Document, *texts: str, page: int | None = None) -> list[Passag
 
 
 class Costly:
-    """Costs of a server on which every prompt takes ``seconds``; keeps what was observed."""
+    """Costs of a server on which every prompt takes ``seconds``, and so much for each new token; keeps what was
+    observed."""
 
-    def __init__(self, seconds: float) -> None:
-        self.cost = Cost(fixed=seconds, per_token=0.0, per_pair=0.0)
+    def __init__(self, seconds: float, per_token: float = 0.0) -> None:
+        self.cost = Cost(fixed=seconds, per_token=per_token, per_pair=0.0)
         self.observed: list[tuple[int, int, float]] = []
 
     def current(self, model: ModelInfo) -> Cost:

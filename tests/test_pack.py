@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
-from rag.pack import Heading, pack, pack_whole
+from rag.pack import Heading, choose, pack, pack_whole
 from rag.types import Block, Context, Document, Hit, Passage, Policy
 
 
@@ -23,7 +23,8 @@ class Corpus:
     hits: tuple[Hit, ...]
 
     def pack(self, budget: int, hits: Sequence[Hit] | None = None, policy: Policy = "auto") -> Context:
-        return pack(self.hits if hits is None else hits, self.texts, budget, self.headings, policy)
+        choice = choose(self.hits if hits is None else hits, self.texts, policy)
+        return pack(choice, self.texts, budget, self.headings)
 
 
 def corpus(
@@ -171,7 +172,7 @@ def test_what_is_known_of_a_document_may_begin_anywhere_and_have_gaps() -> None:
     known = {
         id_: [p for p in tiles if p.ordinal in (5, 6, 7, 8, 15, 16)] for id_, tiles in made.texts.items()
     }
-    context = pack(made.hits, known, 1000, made.headings)
+    context = pack(choose(made.hits, known), known, 1000, made.headings)
     assert [[p.ordinal for p in block.passages] for block in context.blocks] == [[5, 6, 7, 8], [15, 16]]
     assert context.tokens == 34
 
@@ -237,12 +238,12 @@ def test_auto_reads_another_page_before_more_of_the_same() -> None:
     one, other = made.documents
     scores = [(one, 0, 0.80), (one, 2, 0.78), (other, 0, 0.75)]
     hits = [Hit(doc, pages[doc.id][at], score) for doc, at, score in scores]
-    chosen = pack(hits, pages, 20, made.headings)
+    chosen = pack(choose(hits, pages), pages, 20, made.headings)
     assert read(chosen) == [(one.id, 0), (other.id, 0)]
     assert [(drop.ordinals, drop.tokens, drop.reason) for drop in chosen.drops] == [
         ((2,), 10, "over the token budget")
     ]
-    assert read(pack(hits, pages, 20, made.headings, "passages")) == [(one.id, 0), (one.id, 2)]
+    assert read(pack(choose(hits, pages, "passages"), pages, 20, made.headings)) == [(one.id, 0), (one.id, 2)]
 
 
 def test_what_another_document_says_too_is_dropped_with_its_place() -> None:
@@ -252,7 +253,7 @@ def test_what_another_document_says_too_is_dropped_with_its_place() -> None:
     one, other = document("file:///d/one.txt"), document("file:///d/other.txt")
     texts = {doc.id: passages(doc, said) for doc in (one, other)}
     hits = [Hit(doc, texts[doc.id][0], 0.5 - at / 10) for at, doc in enumerate((one, other))]
-    context = pack(hits, texts, 1000, {one.id: Heading(0, 0), other.id: Heading(0, 0)})
+    context = pack(choose(hits, texts), texts, 1000, {one.id: Heading(0, 0), other.id: Heading(0, 0)})
     assert read(context) == [(one.id, 0)]
     (drop,) = context.drops
     assert (drop.document_id, drop.ordinals, drop.tokens) == (other.id, (0,), hits[1].passage.tokens)
@@ -310,7 +311,7 @@ def test_a_thousand_hits_in_long_documents_are_packed_at_once() -> None:
     }
     hits = [Hit(documents[at], texts[documents[at].id][ordinal], 1.0) for at, ordinal in many]
     began = time.process_time()
-    context = pack(hits, texts, 500_000, {doc.id: Heading(20, 20) for doc in documents})
+    context = pack(choose(hits, texts), texts, 500_000, {doc.id: Heading(20, 20) for doc in documents})
     assert (
         time.process_time() - began < 20
     )  # a quarter of a second; minutes if each hit were looked for in a list
