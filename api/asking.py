@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from api.answer_view import View
 from rag import wire
 from rag.admission import Waiting
 from rag.answer import Piece, Reading
-from rag.compose import Engine, open_rag
+from rag.compose import Engine, ModelServer, open_rag
 from rag.conversations import Summary
 from rag.remote import Remote, find_service
 from rag.settings import Settings
@@ -75,20 +75,22 @@ class _Local:
     async def _answer(self, question: Question, view: View) -> Answer:
         # Before a model server is started for a minute: is there anything to ask, and is it a question?
         await self._engine.rag.check(question)
-        await self._model_ready(view)
+        if self._engine.server:
+            await model_ready(self._engine.server, view.told)
         async for event in self._engine.rag.stream(question):
             view.show(event)
         assert isinstance(event, Answer)
         return event
 
-    async def _model_ready(self, view: View) -> None:
-        server = self._engine.server
-        if server is None or server.status.state == "ready":
-            return
-        await server.start()
-        waiting = asyncio.ensure_future(server.wait_ready())
-        began = time.monotonic()
-        while not waiting.done():
-            await asyncio.wait([waiting], timeout=0.5)
-            view.told(f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)")
-        await waiting
+
+async def model_ready(server: ModelServer, say: Callable[[str], None]) -> None:
+    """Starts the managed model server and says what it is doing until it answers. Raises ModelUnavailable."""
+    if server.status.state == "ready":
+        return
+    await server.start()
+    waiting = asyncio.ensure_future(server.wait_ready())
+    began = time.monotonic()
+    while not waiting.done():
+        await asyncio.wait([waiting], timeout=0.5)
+        say(f"starting the model server: {server.status.detail} ({time.monotonic() - began:.0f} s)")
+    await waiting

@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from api.asking import model_ready
 from api.replies import Status
 from rag.calibrate import Progress
 from rag.calibrate import calibrate as measure
 from rag.calibrations import FOLDER, Calibration, Fingerprint, fingerprint
-from rag.compose import ModelServer, chat_client, open_rag
+from rag.compose import chat_client, open_rag
 from rag.ports import Generator
 from rag.prefill import Cost, fit
 from rag.remote import find_service
@@ -91,22 +92,13 @@ async def _model_server(
         return
     async with open_rag(settings, "openbook calibrate") as engine:
         assert engine.server is not None
-        await _ready(engine.server, say)
+        await model_ready(engine.server, say)
         yield engine.rag.generator, engine.server.status.url or ""
 
 
 def _service_model(settings: Settings) -> str | None:
     service = find_service(settings.data_dir)
     return service.call("GET", "/v1/status", Status).model_url if service else None
-
-
-async def _ready(server: ModelServer, say: Callable[[str], None]) -> None:
-    await server.start()
-    waiting = asyncio.ensure_future(server.wait_ready())
-    while not waiting.done():
-        await asyncio.wait([waiting], timeout=0.5)
-        say(f"starting the model server: {server.status.detail}")
-    await waiting
 
 
 def _told(step: Progress) -> str:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from api.replies import Status
 from command import Ran, in_process
+from fake_engine import fake_engine
 from rag import priors
 from rag.calibrate import ROUNDS, SHARES, calibrate, plan
 from rag.calibrations import Calibration, CostBook, Fingerprint, fingerprint, observed_file
+from rag.compose import Engine
 from rag.errors import BadSetting, ModelRefused, ModelUnavailable
+from rag.models.vllm_process import VllmStatus
 from rag.ports import CacheShape, Delta, Message, ModelInfo
 from rag.prefill import ENOUGH, WINDOW, Cost, Sample, fit
+from rag.settings import Settings
 from rag.types import Usage
 
 TRUE = Cost(fixed=0.05, per_token=1.5e-3, per_pair=4e-7, per_cached=2e-5)
@@ -299,6 +306,59 @@ def test_the_command_shows_how_sure_it_is(command: Callable[..., Ran]) -> None:
     assert "error" in ran.out
     assert "(p90)" in ran.out
     assert "4,096" in ran.out
+
+
+class Managed:
+    """A model server of openbook's own, which takes its time to start."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+
+    @property
+    def status(self) -> VllmStatus:
+        url = "http://127.0.0.1:1/v1" if self.is_ready else None
+        return VllmStatus("ready" if self.is_ready else "starting", "loading weights", 1.0, 1, 0, url)
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def wait_ready(self) -> None:
+        self.is_ready = True
+
+
+def test_without_another_model_server_one_is_started(
+    command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def opened(settings: Settings, _doing: str) -> AsyncIterator[Engine]:
+        with fake_engine(settings.data_dir) as engine:
+            engine.rag.generator = Server()
+            yield replace(engine, server=Managed())
+
+    monkeypatch.delenv("OPENBOOK_LLM_URL")
+    monkeypatch.setattr("api.calibrate_cli.open_rag", opened)
+    told = command("calibrate", "--json").json
+    assert told["measured"] == len(SHARES) * len(plan(4096))
+    assert "cores" in told["of"]["machine"]
+
+
+def test_beside_a_service_its_model_server_is_asked(
+    command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Service:
+        def call(self, *_: object) -> Status:
+            return Status("1", 1, "", "http://127.0.0.1:2", "m", "e", {}, model_url="http://127.0.0.1:3/v1")
+
+    asked = []
+
+    def client(settings: Settings, _server: None) -> Server:
+        asked.append(str(settings.llm_url))
+        return Server()
+
+    monkeypatch.delenv("OPENBOOK_LLM_URL")
+    monkeypatch.setattr("api.calibrate_cli.find_service", lambda _folder: Service())
+    monkeypatch.setattr("api.calibrate_cli.chat_client", client)
+    assert command("calibrate", "--json").code == 0
+    assert asked == ["http://127.0.0.1:3/v1"]
 
 
 def test_rounds_are_complete() -> None:
