@@ -21,19 +21,18 @@ class View:
 
 @contextmanager
 def answer_view(*, quiet: bool) -> Iterator[View]:
-    with err.status("reading", spinner="dots") as spinner:
+    reading = "reading"
+    with err.status(reading, spinner="dots") as spinner:
 
         def show(event: Event) -> None:
-            if isinstance(event, Waiting):
-                told(
-                    f"waiting: {ordinal(event.position)}, about {event.start_s:,.0f} s"
-                    if event.position
-                    else "reading"
-                )
-                return
+            nonlocal reading
             if isinstance(event, Reading):
                 receipt = event.receipt
-                told(f"{receipt.model} is reading {receipt.context_tokens:,} tokens")
+                reading = f"{receipt.model} is reading {receipt.context_tokens:,} tokens"
+                told(reading)
+                return
+            if isinstance(event, Waiting):
+                told(_waiting(event) if event.position else reading)
                 return
             spinner.stop()
             if quiet:
@@ -47,6 +46,10 @@ def answer_view(*, quiet: bool) -> Iterator[View]:
             spinner.update(literal(text))
 
         yield View(told, show)
+
+
+def _waiting(at: Waiting) -> str:
+    return f"waiting: {ordinal(at.position)}, about {at.start_s:,.0f} s"
 
 
 def ordinal(number: int) -> str:

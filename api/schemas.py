@@ -42,7 +42,7 @@ class AnswerRequest(Request):
     )
     stream: bool = Field(
         False,
-        description="Answer as server-sent events: waiting (while others go first), reading, piece (many), answer; "
+        description="Answer as server-sent events: reading, waiting (while others go first), piece (many), answer; "
         "or error.",
     )
 

@@ -54,10 +54,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """A request. Higher ``priority`` goes first; ``key`` is whose it is."""
+    """A request. Higher ``priority`` goes first; ``key`` is whose it is. In the ``background`` it has turns only while
+    nobody else waits for one, and no share: nobody waits for what it reads."""
 
     priority: int = 0
     key: str = ""
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +198,9 @@ class Line:
         least = min(self._had_s[place.ticket.key] for place in places)
 
         def rank(place: _Place) -> tuple[float, ...]:
-            ahead = (self._had_s[place.ticket.key] - least) // AHEAD_S
-            return (-place.ticket.priority, ahead, place.later_s, place.number)
+            ticket = place.ticket
+            ahead = (self._had_s[ticket.key] - least) // AHEAD_S
+            return (ticket.background, -ticket.priority, ahead, place.later_s, place.number)
 
         return rank
 
@@ -226,7 +229,7 @@ class Line:
 
     @staticmethod
     def _oldest(places: list[_Place]) -> _Place:
-        return min(places, key=lambda place: place.number)
+        return min(places, key=lambda place: (place.ticket.background, place.number))
 
     def _soonest(self, now: float) -> float:
         """When somebody will have left the queue."""

@@ -87,7 +87,6 @@ class Document:
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A tile of a document: ``"".join(p.text for p in passages) == text``, in order of ``ordinal``.
-
     A passage lies within one page or sheet and one section. ``line`` is the line that ``start`` is on. ``ocr`` is
     None for a file's own text; for text that was recognized in an image, how sure that is (0 to 1)."""
 
@@ -224,7 +223,6 @@ class Context:
 @dataclass(frozen=True, slots=True)
 class Citation:
     """A sentence of the answer tied to the words in a source that support it.
-
     ``sentence`` is a span of the answer's text, ``span`` one of the document's; ``quote`` is the document's
     text at ``span``, word for word. ``origin`` tells a mark that the model wrote from support found afterwards."""
 
@@ -331,10 +329,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several;
-    ``policy`` is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on.
-    ``target_ttft_ms``: so much is read that the answer begins within these milliseconds (rag/plan.py). Where
-    questions wait, those of higher ``priority`` go first, and each ``client`` has its share."""
+    """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several; ``policy``
+    is how the context is packed (rag/pack.py), ``conversation`` the id of the one that it goes on. So much is read that
+    the answer begins within ``target_ttft_ms``. Higher ``priority`` waits less, and each ``client`` has its share."""
 
     text: str
     collection: str | tuple[str, ...] = "default"

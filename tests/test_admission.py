@@ -114,6 +114,22 @@ def test_priority_goes_first() -> None:
     timed(main)
 
 
+def test_what_is_read_in_the_background_waits_until_nobody_else_does() -> None:
+    async def main() -> None:
+        clients = Clients()
+        background = Ticket(priority=10, background=True)
+        await asyncio.gather(
+            clients.ask("warm-up", 3.5, background),
+            *(clients.ask(f"question {n}", 1.4, at=1) for n in range(20)),
+        )
+        assert clients.order[0] == "warm-up"
+        assert min(began for _, began, _ in clients.spans.values() if began > 0) <= 1 + SLICE_S
+        assert clients.spans["warm-up"][2] == max(read for _, _, read in clients.spans.values())
+        assert clients.order[-3:] == ["warm-up"] * 3
+
+    timed(main)
+
+
 def test_a_key_with_a_hundred_requests_does_not_starve_another() -> None:
     async def main() -> None:
         clients = Clients(Rules(queue_limit=200))
