@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from rag.language import DEFAULT, NAMES, known, language_of, weights
@@ -16,6 +19,7 @@ TEXTS = {
     "Kvar vår skiftar vaktmeisteren pakningane før stormane kjem. " * 2,
     "zh": "港口的验潮仪测量水位，其电池可以使用四百天。维护人员每年春天更换一次密封圈。" * 8,
 }
+SMAPS = Path("/proc/self/smaps")
 CODE = (
     """
 def run(x, y):
@@ -38,6 +42,12 @@ def test_a_short_text_is_no_proof(text: str) -> None:
 @pytest.mark.parametrize("text", [CODE, "| 12.5 | 13.1 | 14 |\n" * 30], ids=["code", "figures"])
 def test_code_and_figures_are_in_none(text: str) -> None:
     assert language_of(text) == ""
+
+
+def test_what_a_text_touched_of_the_model_does_not_stay_in_memory() -> None:
+    assert language_of(TEXTS["en"]) == "en"
+    mappings = re.findall(r"\(deleted\)\nSize: +(\d+) kB.*?\nRss: +(\d+) kB", SMAPS.read_text(), re.S)
+    assert sorted(int(rss) for size, rss in mappings if int(size) > 20_000) == [0, 0]
 
 
 def test_what_is_not_known_is_indexed_by_the_default() -> None:
