@@ -199,14 +199,9 @@ async def test_a_turn_that_only_prepares_is_not_counted(rag: Rag) -> None:
 
 
 async def test_short_questions_are_asked_while_long_ones_run(rag: Rag) -> None:
-    gate = asyncio.Event()
-
     class Slow(FakeGenerator):
         async def stream(self, messages: Any, **options: Any) -> Any:
-            if CASES[0].question in messages[-1].content:
-                await gate.wait()
-            else:
-                gate.set()
+            await asyncio.sleep(0.3 if CASES[0].question in messages[-1].content else 0)
             async for delta in super().stream(messages, **options):
                 yield delta
 

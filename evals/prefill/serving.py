@@ -16,7 +16,7 @@ from evals.prefill.contextpilot import contextpilot
 from evals.prefill.server import Raw, Salted
 from evals.systems import Openbook
 from rag.answer import Rag
-from rag.compose import base_url, chat_client, costs
+from rag.compose import base_url, chat_client, costs, gate
 from rag.settings import Settings
 
 
@@ -46,11 +46,12 @@ class Serving:
     @asynccontextmanager
     async def rag(self) -> AsyncIterator[tuple[Rag, Salted]]:
         """An engine whose requests carry a salt that no other has, and what adds it."""
-        salted, rag = Salted(secrets.token_hex(8)), self.bench.rag
-        generator = chat_client(self.settings, self.bench.server, rag.tokens.encode, salted)
-        known = costs(self.settings, self.bench.server)
+        salted, rag, settings = Salted(secrets.token_hex(8)), self.bench.rag, self.settings
+        generator = chat_client(settings, self.bench.server, rag.tokens.encode, salted)
+        known = costs(settings, self.bench.server)
         try:
-            yield Rag(rag.store, rag.embedder, rag.tokens, generator, rag.limits, costs=known), salted
+            parts = (rag.store, rag.embedder, rag.tokens, generator, rag.limits)
+            yield Rag(*parts, costs=known, gate=gate(settings)), salted
         finally:
             await generator.close()
 
