@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rag.text import words
 from rag.types import Hit
 
 SHINGLE = 4  # words; Broder, "On the resemblance and containment of documents", 1997
 ALIKE = 0.9  # share of its shingles that a better passage holds too
+_DIGIT = re.compile(r"\d")
 LEAST = 12  # words; shorter passages (headings, table rows) are alike by chance
 
 
@@ -19,11 +22,10 @@ def without_duplicates(hits: Sequence[Hit]) -> tuple[list[Hit], list[tuple[Hit, 
     repeat headers of tables."""
     kept: list[Hit] = []
     dropped: list[tuple[Hit, Hit]] = []
-    numbers: list[set[str]] = []
+    numbers: list[frozenset[str]] = []
     holders: dict[int, list[int]] = {}  # by shingle, which of the kept ones hold it
     for hit in hits:
-        found = words(hit.passage.text)
-        ours, figures = _shingles(found), {word for word in found if any(map(str.isdigit, word))}
+        ours, figures = _said(hit.passage.text)
         shared = Counter(at for shingle in ours for at in holders.get(shingle, ()))
         alike = (at for at in sorted(shared) if shared[at] >= ALIKE * len(ours) and figures <= numbers[at])
         same = next((kept[at] for at in alike if not _are_neighbours(hit, kept[at])), None)
@@ -35,6 +37,13 @@ def without_duplicates(hits: Sequence[Hit]) -> tuple[list[Hit], list[tuple[Hit, 
         kept.append(hit)
         numbers.append(figures)
     return kept, dropped
+
+
+@lru_cache(maxsize=4096)  # passages of about a hundred words; the same ones are found again and again
+def _said(text: str) -> tuple[frozenset[int], frozenset[str]]:
+    """Its shingles and its numbers."""
+    found = words(text)
+    return _shingles(found), frozenset(word for word in found if _DIGIT.search(word))
 
 
 def _shingles(found: Sequence[str]) -> frozenset[int]:
