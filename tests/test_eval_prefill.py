@@ -75,8 +75,9 @@ def rag(tmp_path: Path) -> Iterator[Rag]:
 
 
 async def test_openbook_is_asked_by_its_own_flow(rag: Rag) -> None:
+    rag.limits = Limits(context_tokens=35)
     asker = AskOpenbook(Openbook(rag, Corpus(RECORDS).names))
-    asked = await asker.ask(CASES[0].question, 35, 1)
+    asked = await asker.ask(CASES[0].question, 1)
     assert [(each.document, each.text) for each in asked.reading.extracts] == [("tides", RECORDS[0].text)]
     assert asked.usage
     assert asked.ttft > 0
@@ -84,19 +85,22 @@ async def test_openbook_is_asked_by_its_own_flow(rag: Rag) -> None:
     assert asked.text == "It rises by 4 metres."
 
 
-async def test_follow_ups_of_openbook_are_of_one_conversation(rag: Rag) -> None:
+async def test_follow_ups_of_openbook_go_on_with_what_was_read(rag: Rag) -> None:
+    rag.limits = Limits(context_tokens=35)
     asker = AskOpenbook(Openbook(rag, {}))
-    for _ in range(2):
-        await asker.ask(CASES[0].question, 35, 8, conversation="0")
-    sent = rag.generator.sent  # type: ignore[attr-defined]
-    assert len(sent[1]) > len(sent[0])
+    for case in CASES:
+        await asker.ask(case.question, 8, conversation="0")
+    first, second = ("".join(m.content for m in sent) for sent in rag.generator.sent)  # type: ignore[attr-defined]
+    assert second.startswith(first)
+    assert RECORDS[1].text not in first
+    assert RECORDS[1].text in second
 
 
 async def test_llama_index_puts_what_it_retrieves_before_the_turns(rag: Rag) -> None:
-    asker = AskLlamaIndex(await baseline.build(rag, Corpus(RECORDS), quiet))
-    await asker.ask("tide", 40, 1)
+    asker = AskLlamaIndex(await baseline.build(rag, Corpus(RECORDS), quiet), 40)
+    await asker.ask("tide", 1)
     for question in ("tide pier", "harbour boat"):
-        await asker.ask(question, 40, 8, conversation="0")
+        await asker.ask(question, 8, conversation="0")
     alone, first, second = rag.generator.sent  # type: ignore[attr-defined]
     assert alone[-1].content.startswith("Context information is below.")
     assert [m.role for m in first] == ["system", "user"]
@@ -141,10 +145,10 @@ async def test_contextpilot_orders_what_llama_index_retrieves(rag: Rag, packages
     install(packages, "0.5.0")
     built = await baseline.build(rag, Corpus(RECORDS), quiet)
     async with contextpilot(None) as child:
-        asker = AskContextPilot(built, child)
-        asked = await asker.ask("copper rain", 200, 1)
+        asker = AskContextPilot(built, 200, child)
+        asked = await asker.ask("copper rain", 1)
         for question in ("copper rain", "harbour boat"):
-            await asker.ask(question, 200, 8, conversation="0")
+            await asker.ask(question, 8, conversation="0")
         assert await child.arrange([], None) == ([], [])
     assert len(asked.reading.extracts) == 3
     alone, first, second = rag.generator.sent  # type: ignore[attr-defined]
@@ -192,7 +196,7 @@ def test_predictions_are_held_against_what_was_measured() -> None:
 
 async def test_a_turn_that_only_prepares_is_not_counted(rag: Rag) -> None:
     asker = AskOpenbook(Openbook(rag, Corpus(RECORDS).names))
-    found = await trace("same", [Turn(CASES[0], counted=False), *map(Turn, CASES)], asker, 80, done)
+    found = await trace("same", [Turn(CASES[0], counted=False), *map(Turn, CASES)], asker, done)
     assert found["same/0"] == {}
     assert found["same/1"]["same: evidence"] == (1, 1)
     assert found["same/2"]["same: evidence"] == (0, 1)

@@ -30,28 +30,27 @@ class Asked:
 
 
 class Asker(Protocol):
+    """Reads so many tokens of documents as it was made for."""
+
     @property
     def name(self) -> str: ...
-    async def ask(
-        self, question: str, budget: int, answer_tokens: int, conversation: str | None = None
-    ) -> Asked:
-        """``budget`` in tokens of documents. Questions of one ``conversation`` come in turn."""
+    async def ask(self, question: str, answer_tokens: int, conversation: str | None = None) -> Asked:
+        """Questions of one ``conversation`` come in turn."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AskOpenbook:
+    """The engine's own limits say how much it reads: a question that says so bounds all of its conversation."""
+
     system: Openbook
     name: str = field(default="openbook", init=False)
     _conversations: dict[str, str] = field(default_factory=dict, init=False)
 
-    async def ask(
-        self, question: str, budget: int, answer_tokens: int, conversation: str | None = None
-    ) -> Asked:
+    async def ask(self, question: str, answer_tokens: int, conversation: str | None = None) -> Asked:
         asked = Question(
             question,
             COLLECTION,
-            max_context_tokens=budget,
             max_answer_tokens=answer_tokens,
             conversation=self._conversation(conversation),
         )
@@ -92,13 +91,12 @@ class AskLlamaIndex:
     """A follow-up is asked as its ContextChatEngine does: what is retrieved for it stands before all turns."""
 
     system: LlamaIndex
+    budget: int
     name: str = field(default="llama-index", init=False)
     _turns: dict[str, list[Message]] = field(default_factory=dict, init=False)
 
-    async def ask(
-        self, question: str, budget: int, answer_tokens: int, conversation: str | None = None
-    ) -> Asked:
-        nodes = await asyncio.to_thread(self.system.chosen, question, budget)
+    async def ask(self, question: str, answer_tokens: int, conversation: str | None = None) -> Asked:
+        nodes = await asyncio.to_thread(self.system.chosen, question, self.budget)
         if conversation is None:
             messages = prompted([node.sent for node in nodes], question)
         else:
@@ -117,14 +115,13 @@ class AskContextPilot:
     nodes that they hold. Otherwise as llama-index."""
 
     system: LlamaIndex
+    budget: int
     pilot: ContextPilot
     name: str = field(default="contextpilot", init=False)
     _turns: dict[str, list[Message]] = field(default_factory=dict, init=False)
 
-    async def ask(
-        self, question: str, budget: int, answer_tokens: int, conversation: str | None = None
-    ) -> Asked:
-        nodes = await asyncio.to_thread(self.system.chosen, question, budget)
+    async def ask(self, question: str, answer_tokens: int, conversation: str | None = None) -> Asked:
+        nodes = await asyncio.to_thread(self.system.chosen, question, self.budget)
         numbers = [self.system.nodes.index(node) for node in nodes]
         order, hints = await self.pilot.arrange(numbers, conversation)
         texts = [*(self.system.nodes[number].sent for number in order), *hints]

@@ -45,7 +45,7 @@ async def evaluate_frontier(
         asked = turns("overlap", data, None, 0, seed)
         found: dict[str, Measured] = {turn.case.id: {} for turn in asked}
         for budget in budgets:
-            async with serving.asker(None) as asker:
+            async with serving.asker(None, budget) as asker:
                 done = begin(f"{budget:,} tokens", len(asked))
                 of_it = await _at(budget, asked, asker, longest, done, judged=generate)
             for id_, measured in of_it.items():
@@ -61,7 +61,7 @@ async def _at(
     abstains = any(not turn.case.answers for turn in asked)
     found = {}
     for turn in asked:
-        made = await asker.ask(turn.case.question, budget, longest)
+        made = await asker.ask(turn.case.question, longest)
         found[turn.case.id] = dict(costs(made)) | evidence(turn, made) | _sizes(made)
         if judged:
             found[turn.case.id] |= _judged(turn.case, made, budget, abstains=abstains)

@@ -102,9 +102,9 @@ async def _workloads(serving: Serving, data: Cases, plan: Plan, scores: Scores, 
         if not asked:
             notes.append(f"No workload {name!r}: too few questions whose evidence is known.")
         for system in (None, *plan.baselines) if asked else ():
-            async with serving.asker(system) as asker:
+            async with serving.asker(system, plan.budget) as asker:
                 done = begin(f"{asker.name}: {name}", len(asked))
-                found = await trace(name, asked, asker, plan.budget, done)
+                found = await trace(name, asked, asker, done)
                 scores.setdefault(asker.name, {}).update(found)
     scores.setdefault(OPENBOOK, {})
     return notes
@@ -114,9 +114,9 @@ async def _waits(serving: Serving, data: Cases, plan: Plan, begin: Begin) -> dic
     """Of openbook alone."""
     cases = [turn.case for turn in turns("overlap", data, None, 0, plan.seed)]
     some, others = cases[: plan.groups], cases[plan.groups :] or cases
-    async with serving.rag() as (rag, salted), serving.raw() as raw:
-        found = await overhead(rag, salted, raw, some, plan.budget, begin("overhead", len(some)))
+    async with serving.rag(plan.budget) as (rag, salted), serving.raw() as raw:
+        found = await overhead(rag, salted, raw, some, begin("overhead", len(some)))
     if plan.long:
-        async with serving.rag() as (rag, _):
+        async with serving.rag(plan.budget) as (rag, _):
             found |= await mixed(rag, some, others, plan.long, begin("mixed load", len(some)))
     return found

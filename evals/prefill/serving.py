@@ -44,28 +44,30 @@ class Serving:
             await raw.close()
 
     @asynccontextmanager
-    async def rag(self) -> AsyncIterator[tuple[Rag, Salted]]:
-        """An engine whose requests carry a salt that no other has, and what adds it."""
+    async def rag(self, budget: int) -> AsyncIterator[tuple[Rag, Salted]]:
+        """An engine that reads so many tokens of documents, whose requests carry a salt that no other has, and what
+        adds it."""
         salted, rag, settings = Salted(secrets.token_hex(8)), self.bench.rag, self.settings
         generator = chat_client(settings, self.bench.server, rag.tokens.encode, salted)
         known = costs(settings, self.bench.server)
         try:
-            parts = (rag.store, rag.embedder, rag.tokens, generator, rag.limits)
+            limits = replace(rag.limits, context_tokens=budget)
+            parts = (rag.store, rag.embedder, rag.tokens, generator, limits)
             yield Rag(*parts, costs=known, gate=gate(settings)), salted
         finally:
             await generator.close()
 
     @asynccontextmanager
-    async def asker(self, baseline: Baseline | None) -> AsyncIterator[Asker]:
+    async def asker(self, baseline: Baseline | None, budget: int) -> AsyncIterator[Asker]:
         """openbook where no baseline is named."""
-        async with self.rag() as (rag, _):
+        async with self.rag(budget) as (rag, _):
             if baseline is None:
                 yield AskOpenbook(replace(self.ours, rag=rag))
                 return
             assert self.theirs
             theirs = replace(self.theirs, rag=rag)
             if baseline is Baseline.LLAMAINDEX:
-                yield AskLlamaIndex(theirs)
+                yield AskLlamaIndex(theirs, budget)
             else:
                 async with contextpilot(self.pilot_python) as pilot:
-                    yield AskContextPilot(theirs, pilot)
+                    yield AskContextPilot(theirs, budget, pilot)

@@ -15,14 +15,12 @@ ERROR, FORETOLD = "error of the predicted TTFT", "cached tokens foretold"
 ANSWER_TOKENS = {"conversation": 32}  # which the next turn reads; others are asked for the first token alone
 
 
-async def trace(
-    name: WorkloadName, turns: Sequence[Turn], asker: Asker, budget: int, done: Done
-) -> dict[str, Measured]:
+async def trace(name: WorkloadName, turns: Sequence[Turn], asker: Asker, done: Done) -> dict[str, Measured]:
     """By turn. All turns are predicted; the rest is measured of those that count."""
     found: dict[str, Measured] = {}
     for number, turn in enumerate(turns):
         tokens = ANSWER_TOKENS.get(name, 1)
-        asked = await asker.ask(turn.case.question, budget, tokens, turn.conversation)
+        asked = await asker.ask(turn.case.question, tokens, turn.conversation)
         measured = dict(predictions(asked))
         if turn.counted:
             measured |= dict(costs(asked)) | evidence(turn, asked)

@@ -46,15 +46,15 @@ async def mixed(
 
 
 async def overhead(
-    rag: Rag, salted: Salted, raw: Raw, cases: Sequence[Case], budget: int, done: Done
+    rag: Rag, salted: Salted, raw: Raw, cases: Sequence[Case], done: Done
 ) -> dict[str, Measured]:
     """Of questions whose prompts are cached whole: search left out, what openbook takes before the first piece beyond
     what its server takes for the same request; and of that, what passes before the request goes out."""
     found: dict[str, Measured] = {}
     for case in cases:
-        await wait(rag, case, budget)
+        await wait(rag, case)
         began = time.perf_counter()
-        answer, first = await _asked(rag, case, budget)
+        answer, first = await _asked(rag, case, None)
         if salted.sent and answer.receipt.usage:
             timing = await raw.ask(*salted.sent)
             found[f"overhead/{case.id}"] = dict(_overhead(answer, first - began, timing.ttft))
@@ -70,14 +70,14 @@ def _overhead(answer: Answer, waited: float, alone: float) -> Iterator[tuple[str
         yield INSIDE, (1000 * (ours - seconds["first_token"]), 1.0)
 
 
-async def wait(rag: Rag, case: Case, tokens: int) -> float:
+async def wait(rag: Rag, case: Case, tokens: int | None = None) -> float:
     """Seconds from the question to the first piece of its answer."""
     began = time.perf_counter()
     _, first = await _asked(rag, case, tokens)
     return first - began
 
 
-async def _asked(rag: Rag, case: Case, tokens: int) -> tuple[Answer, float]:
+async def _asked(rag: Rag, case: Case, tokens: int | None) -> tuple[Answer, float]:
     """The answer, and when its first piece came (or, where it has none, when it was there)."""
     first = None
     question = Question(case.question, COLLECTION, max_context_tokens=tokens, max_answer_tokens=1)

@@ -272,6 +272,8 @@ def serve(simulator: Simulator, host: str, port: int, ready: Callable[[str], Non
             f"Cannot listen on {host}:{port}: {error.strerror}.", "Name another --host."
         ) from error
     with listening:
+        # Else a second small piece of a reply waits 40 ms for the client (api/serve.py): connections inherit it.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ready(f"http://{host}:{listening.getsockname()[1]}")
         server = uvicorn.Server(uvicorn.Config(simulator.app(), log_config=None, access_log=False))
         with suppress(KeyboardInterrupt):  # uvicorn raises a caught signal once more when it is done
