@@ -242,6 +242,7 @@ async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> cat
             catalog.removed,
             engine.rag.store,
             request.state.uploads,
+            engine.rag.collection_settings,
             body.collection,
             body.names,
             Path(body.folder),

@@ -12,6 +12,7 @@ from pydantic import Field, HttpUrl, StringConstraints, ValidationError, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rag.errors import BadSetting
+from rag.types import MOST_TARGET_MS
 
 PREFIX = "OPENBOOK_"
 MAX_UPLOAD_BYTES = 2 * 2**30
@@ -106,6 +107,12 @@ class Settings(BaseSettings):
     )
     answer_tokens: int | None = Field(
         None, ge=1, description="Longest answer; by default by the model's size."
+    )
+    target_ttft_ms: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_TARGET_MS,
+        description="Milliseconds in which answers begin: so much is read as that affords; by default no target.",
     )
     prefills_at_once: int = Field(
         1, ge=1, description="Questions whose prompt the model server reads at the same time; others wait."

@@ -15,6 +15,8 @@ Grade = Literal["exact", "partial", "unsupported"]
 Origin = Literal["mark", "support"]
 Policy = Literal["passages", "sections", "documents", "auto"]
 
+MOST_TARGET_MS = 3_600_000  # milliseconds to the first token, the longest that may be asked for: an hour
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
