@@ -118,10 +118,11 @@ def passages(doc: Document, *texts: str, page: int | None = None) -> list[Passag
 
 
 class Costly:
-    """Costs of a server on which every prompt takes ``seconds``; keeps what was observed."""
+    """Costs of a server on which every prompt takes ``seconds``, and ``per_token`` for what is not cached; keeps what
+    was observed."""
 
-    def __init__(self, seconds: float) -> None:
-        self.cost = Cost(fixed=seconds, per_token=0.0, per_pair=0.0)
+    def __init__(self, seconds: float, per_token: float = 0.0) -> None:
+        self.cost = Cost(fixed=seconds, per_token=per_token, per_pair=0.0)
         self.observed: list[tuple[int, int, float]] = []
 
     def current(self, model: ModelInfo) -> Cost:
