@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from api import conversation_routes, job_routes, problems, routes, upload_routes
+from api import conversation_routes, job_routes, problems, routes, target_routes, upload_routes
 from api.access import AccessLog, OwnNamesOnly, SmallBodiesOnly, is_loopback
 from api.job_runner import JobRunner
 from api.schemas import Problem
@@ -98,6 +98,7 @@ def create_app(
     app.include_router(conversation_routes.router)
     app.include_router(job_routes.router)
     app.include_router(upload_routes.router)
+    app.include_router(target_routes.router)
     problems.install(app)
     app.add_middleware(SmallBodiesOnly, limit=MAX_BODY_BYTES, streamed=[upload_routes.PATH])
     if is_loopback(host):  # elsewhere the machine's names are not known

@@ -14,6 +14,7 @@ from api.answer_view import answer_view
 from api.asking import asking
 from api.filter_options import CollectionsOption, collections
 from api.printing import print_line, print_support
+from api.target_cli import TargetOption
 from rag.errors import BadRequest, RagError
 from rag.settings import load_settings
 from rag.terminal import err, print_error
@@ -29,6 +30,7 @@ def chat(
     ] = None,
     policy: Annotated[Policy, typer.Option(help="How the context is packed.")] = "auto",
     max_answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
+    target_ms: TargetOption = None,
 ) -> None:
     """Ask one question after the other, each with what was said before it, until Ctrl-D."""
     settings = load_settings()
@@ -37,7 +39,12 @@ def chat(
         err.print(f"conversation {id_}; Ctrl-C ends an answer, Ctrl-D the conversation", markup=False)
         for text in _questions(settings.data_dir / "chat_history"):
             asked = Question(
-                text, collections(collection), None, max_answer_tokens, policy=policy, conversation=id_
+                text,
+                collections(collection),
+                max_answer_tokens=max_answer_tokens,
+                policy=policy,
+                conversation=id_,
+                target_ttft_ms=target_ms,
             )
             try:
                 with answer_view(quiet=False) as view:

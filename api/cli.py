@@ -28,6 +28,7 @@ from api.filter_options import (
 )
 from api.printing import print_answer, print_hits, print_status
 from api.replies import SearchReply, Status
+from api.target_cli import TargetOption
 from ingest import catalog
 from ingest.job_cli import jobs_file
 from ingest.jobs import Jobs, Pending
@@ -64,6 +65,7 @@ def ask(
         int | None, typer.Option(min=1, help="Most tokens of documents to read.")
     ] = None,
     max_answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
+    target_ms: TargetOption = None,
     conversation: Annotated[
         str | None, typer.Option(metavar="ID", help="Go on with a conversation; new begins one.")
     ] = None,
@@ -79,6 +81,7 @@ def ask(
         among=filter_of(path, kind, since, until, heading, field),
         policy=policy,
         conversation=conversation,
+        target_ttft_ms=target_ms,
     )
     with answer_view(quiet=as_json) as view, asking(settings, "openbook ask") as there:
         if conversation == "new":

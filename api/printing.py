@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -12,7 +13,8 @@ from ingest import catalog
 from ingest.job_cli import duration
 from ingest.jobs import Pending
 from rag.terminal import out
-from rag.types import Answer, Citation, Filter, Hit, Miss, Receipt, Searched, short_name
+from rag.text import told_seconds
+from rag.types import Answer, Citation, Drop, Filter, Hit, Miss, Receipt, Searched, short_name
 
 QUOTE_CHARACTERS = 240  # of a quotation
 
@@ -37,8 +39,10 @@ def print_line(receipt: Receipt) -> None:
     """The receipt in a line, and its notes."""
     blocks = f"{len(receipt.read)} block{'' if len(receipt.read) == 1 else 's'}"
     parts = [f"read {receipt.context_tokens:,} tokens in {blocks}"]
-    if usage := receipt.usage:
-        parts.append(f"{usage.prompt:,} in, {_cached(receipt)} cached, {usage.completion:,} out")
+    if begun := _begun(receipt):
+        parts.append(f"first token {begun}")
+    if receipt.usage:
+        parts.append(f"{receipt.usage.completion:,} out")
     parts.append(f"{receipt.seconds['total']:.2f} s")
     out.print("; ".join(parts), markup=False, style="dim")
     for warning in receipt.warnings:
@@ -133,7 +137,6 @@ def _print_citation(citation: Citation) -> None:
 
 
 def _print_receipt(receipt: Receipt) -> None:
-    usage = receipt.usage
     table = Table.grid(padding=(0, 2))
     table.add_row(
         "searched", f"{receipt.passages:,} passages of {receipt.documents:,} documents, {receipt.hits} found"
@@ -142,17 +145,11 @@ def _print_receipt(receipt: Receipt) -> None:
     amount = f"{receipt.context_tokens:,} of {receipt.budget_tokens:,} tokens"
     table.add_row("read", escape(f"{amount}: {names}" if names else amount))
     if receipt.dropped:
-        tokens = sum(drop.tokens for drop in receipt.dropped)
-        passages = sum(len(drop.ordinals) for drop in receipt.dropped)
-        told = f"{passages} passages, {tokens:,} tokens, {receipt.dropped[0].reason}"
-        table.add_row("not read", escape(told))
-    if usage:
-        table.add_row(
-            "model",
-            escape(
-                f"{receipt.model}: {usage.prompt:,} in, {_cached(receipt)} cached, {usage.completion:,} out"
-            ),
-        )
+        table.add_row("not read", escape(_not_read(receipt.dropped)))
+    if usage := receipt.usage:
+        table.add_row("model", escape(f"{receipt.model}: {usage.prompt:,} in, {usage.completion:,} out"))
+    if begun := _begun(receipt):
+        table.add_row("first token", begun)
     table.add_row(
         "seconds", ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in receipt.seconds.items())
     )
@@ -162,9 +159,33 @@ def _print_receipt(receipt: Receipt) -> None:
     out.table(table, style="dim")
 
 
-def _cached(receipt: Receipt) -> str:
-    usage = receipt.usage
-    return "unknown" if usage is None or usage.cached is None else f"{usage.cached:,}"
+def _not_read(drops: Sequence[Drop]) -> str:
+    tokens: Counter[str] = Counter()
+    for drop in drops:
+        tokens[drop.reason] += drop.tokens
+    ((reason, _),) = tokens.most_common(1)
+    passages = sum(len(drop.ordinals) for drop in drops)
+    return f"{passages} passages, {tokens.total():,} tokens, {'mostly ' if len(tokens) > 1 else ''}{reason}"
+
+
+def _begun(receipt: Receipt) -> str:
+    """How soon the answer began and how much of the prompt was cached, each with what was foretold, where known."""
+    told, usage = [], receipt.usage
+    if (took := receipt.seconds.get("first_token")) is not None:
+        foretold = {"predicted": receipt.predicted_s, "target": receipt.target_s}
+        told.append(
+            told_seconds(took) + _aside(f"{name} {told_seconds(s)}" for name, s in foretold.items() if s)
+        )
+    if usage and usage.cached is not None:
+        foretold_cached = receipt.predicted_cached
+        beside = [] if foretold_cached is None else [f"predicted {foretold_cached:,}"]
+        told.append(f"{usage.cached:,} of {usage.prompt:,} tokens from cache" + _aside(beside))
+    return " · ".join(told)
+
+
+def _aside(parts: Iterable[str]) -> str:
+    text = ", ".join(parts)
+    return f" ({text})" if text else ""
 
 
 def _shortened(text: str) -> str:

@@ -22,6 +22,14 @@ class ConversationList:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Milliseconds in which answers from the collection are to begin; None where it has no target."""
+
+    collection: str
+    target_ttft_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """``url`` is None where no service runs, ``model_url`` where it runs no model server of its own; ``jobs`` are those
     that run or wait for a service."""

@@ -87,6 +87,7 @@ async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any
         among=body.filter,
         policy=body.policy,
         conversation=body.conversation,
+        target_ttft_ms=body.target_ttft_ms,
         priority=body.priority,
         client=request.client.host if request.client else "",
     )
@@ -242,6 +243,7 @@ async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> cat
             catalog.removed,
             engine.rag.store,
             request.state.uploads,
+            engine.rag.collection_settings,
             body.collection,
             body.names,
             Path(body.folder),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from rag.collection_settings import MOST_TARGET_MS
 from rag.text import is_unicode
 from rag.types import Filter, Policy
 
@@ -18,6 +19,8 @@ def _unicode(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_unicode)]
+
+TargetMs = Annotated[int, Field(ge=1, le=MOST_TARGET_MS)]
 
 
 class Request(BaseModel):
@@ -36,6 +39,11 @@ class AnswerRequest(Request):
         None, ge=1, description="Most tokens of documents to read; by default as the server is set."
     )
     max_answer_tokens: int | None = Field(None, ge=1, le=32768)
+    target_ttft_ms: TargetMs | None = Field(
+        None,
+        description="Milliseconds in which the answer begins: so much is read as that affords; by default as the "
+        "collection or the server is set.",
+    )
     temperature: float = Field(0.0, ge=0, le=2)
     priority: int = Field(
         0, ge=-10, le=10, description="Where questions wait, those of a higher one go first."
@@ -66,6 +74,11 @@ class IngestRequest(Request):
     dry: bool = Field(False, description="Do nothing; tell what would be done.")
     changed: list[str] | None = Field(None, description="Only these files below the paths have changed.")
     explicit: bool = Field(False, description="Take these as if each had been named in paths.")
+
+
+class TargetRequest(Request):
+    collection: str = "default"
+    target_ttft_ms: TargetMs | None = Field(description="null takes it back.")
 
 
 class ReindexRequest(Request):

@@ -10,6 +10,7 @@ from pathlib import Path
 from ingest.documents import is_outdated
 from ingest.passages import max_characters_for
 from ingest.uploads import Sent, Uploads
+from rag.collection_settings import CollectionSettings
 from rag.errors import BadRequest, CollectionNotFound, DocumentNotFound, RagError, StoreError
 from rag.ports import Embedder, Index, Reader, Store
 from rag.reading import read
@@ -69,6 +70,7 @@ def listing(store: Store, collection: str) -> Listing:
 def removed(
     store: Store,
     uploads: Uploads,
+    settings: CollectionSettings,
     collection: str,
     names: Sequence[str],
     folder: Path,
@@ -79,7 +81,8 @@ def removed(
 
     A name is a document id, a source URI, a file's path, or a folder's path for all below it; relative paths
     begin at ``folder``. What each means is settled for all names before anything is removed. Files that were
-    uploaded go after the last document from them; they can be named where no document came of them, too.
+    uploaded go after the last document from them; they can be named where no document came of them, too. With a
+    collection goes what is set for it.
     Raises DocumentNotFound, CollectionNotFound, BadRequest.
     """
     if bool(names) == everything:
@@ -88,6 +91,8 @@ def removed(
         )
     sent = {file.source: file for file in uploads.sent(collection)}
     if everything:
+        # First, so that whatever ends this process, no later collection of the name is bound by them.
+        settings.forget(collection)
         dropped = _dropped(store, collection, missing_ok=bool(sent))
         uploads.drop(collection)
         return Removal(collection, tuple(dropped), tuple(file.name for file in sent.values()))

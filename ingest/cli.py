@@ -198,7 +198,13 @@ async def _local_rm(settings: Settings, collection: str, names: Sequence[str], e
     async with open_rag(settings, "openbook rm") as engine:
         uploads = Uploads(engine.owner.folder)
         return catalog.removed(
-            engine.rag.store, uploads, collection, names, Path.cwd(), everything=everything
+            engine.rag.store,
+            uploads,
+            engine.rag.collection_settings,
+            collection,
+            names,
+            Path.cwd(),
+            everything=everything,
         )
 
 

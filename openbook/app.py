@@ -10,6 +10,7 @@ import typer
 import api.calibrate_cli
 import api.chat_cli
 import api.cli
+import api.target_cli
 import evals.cli
 import evals.simulator.cli
 import ingest.cli
@@ -50,6 +51,7 @@ for command in (
     api.chat_cli.chat,
     api.cli.search,
     api.cli.status,
+    api.target_cli.target,
     ingest.cli.documents,
     ingest.cli.rm,
     ingest.cli.reindex,

@@ -15,6 +15,7 @@ from typing import TypeVar
 from rag import account, filters, followup, rewrite
 from rag.admission import Gate, Ticket
 from rag.admission import Waiting as Waiting
+from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
 from rag.conversation import Turn
 from rag.conversations import Conversations
 from rag.gather import USUAL_TOKENS, gather
@@ -67,10 +68,12 @@ class Rag:
         rewrite_follow_ups: bool = False,
         costs: Costs | None = None,
         gate: Gate | None = None,
+        collection_settings: CollectionSettings | None = None,
     ) -> None:
         self.store, self.embedder, self.tokens = store, embedder, tokens
         self.generator, self.limits, self.reranker = generator, limits, reranker
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
+        self.collection_settings = collection_settings or CollectionSettings()
         residency = Residency(Remembered(tokens.encode))
         self.serving = Serving(gate or Gate(), residency, costs)
 
@@ -154,7 +157,9 @@ class Rag:
         hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
         material = gather(index, question, hits, budget.documents, self.tokens)
         asked = Asked(question, searched_for, material, turns, partial(self.serving.residency.lead, model))
-        server, target_s = self.serving.known(model), self.limits.target_s(question)
+        server = self.serving.known(model)
+        of_collections = self.collection_settings.values(TARGET_TTFT_MS, question.collections)
+        target_s = self.limits.target_s(question, of_collections)
         with stages("pack"):
             made = plan(index, asked, budget, self.tokens, server, target_s)
         return made, index.size(question.among)

@@ -14,6 +14,7 @@ from rag import calibrations
 from rag.admission import Gate, Rules
 from rag.answer import Limits, Rag
 from rag.calibrations import CostBook, CostsAt
+from rag.collection_settings import FILE, CollectionSettings
 from rag.conversations import Conversations
 from rag.errors import ModelUnavailable
 from rag.models.embed import SentenceEmbedder, prepared_models
@@ -87,6 +88,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
             rewrite_follow_ups=settings.rewrite_follow_ups,
             costs=costs(settings, server),
             gate=gate(settings),
+            collection_settings=CollectionSettings(settings.data_dir / FILE),
         )
         yield Engine(rag, owner, server, preload=embedder.load)
 
@@ -192,4 +194,5 @@ def limits(settings: Settings) -> Limits:
         question_characters=settings.max_question_characters,
         context_tokens=settings.context_tokens or (MANAGED_CONTEXT_TOKENS if managed else None),
         answer_tokens=settings.answer_tokens or (MANAGED_ANSWER_TOKENS if managed else None),
+        target_ttft_ms=settings.target_ttft_ms,
     )

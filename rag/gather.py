@@ -47,9 +47,9 @@ class Limits:
     answer_tokens: int | None = None
     target_ttft_ms: int | None = None
 
-    def target_s(self, question: Question) -> float | None:
-        """Seconds in which the answer is to begin."""
-        ms = question.target_ttft_ms or self.target_ttft_ms
+    def target_s(self, question: Question, of_collections: Sequence[int] = ()) -> float | None:
+        """Seconds in which the answer is to begin: as the question says, else its collections, else the server."""
+        ms = question.target_ttft_ms or min(of_collections, default=self.target_ttft_ms)
         return ms / 1000 if ms else None
 
     def check(self, text: str) -> None:

@@ -12,6 +12,7 @@ from rag.grow import Asked, Grown, grow
 from rag.ports import ModelInfo, Reader, TokenCounter
 from rag.prefill import Cost
 from rag.residency import Prompt, Residency
+from rag.text import told_seconds
 from rag.types import Context, Drop, Hit
 
 ROUNDS = 6  # a smaller context may find less in the cache, so its cost is looked at again
@@ -80,15 +81,16 @@ class Plan:
         if self.target_s is not None and self.seconds is None:
             yield "The target for the first token has no effect: the model server's speed is not known yet."
         elif self.target_s is not None and self.seconds is not None and self.seconds > self.target_s:
-            yield f"The first token will take {self.seconds:.1f} s; the target was {self.target_s:.1f} s."
+            took, target = told_seconds(self.seconds), told_seconds(self.target_s)
+            yield f"The first token is predicted after {took}; the target was {target}."
 
     @property
     def drops(self) -> tuple[Drop, ...]:
         """With what the target left out told from what the budget did."""
         drops = self.context.drops
-        if self.affordable is None:
+        if self.affordable is None or self.target_s is None:
             return drops
-        reason = f"not affordable within {self.target_s:.1f} s to the first token"
+        reason = f"not affordable within {told_seconds(self.target_s)} to the first token"
         return tuple(replace(drop, reason=reason) if drop.reason == OVER_BUDGET else drop for drop in drops)
 
 

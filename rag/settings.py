@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, HttpUrl, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rag.collection_settings import MOST_TARGET_MS
 from rag.errors import BadSetting
 
 PREFIX = "OPENBOOK_"
@@ -106,6 +107,12 @@ class Settings(BaseSettings):
     )
     answer_tokens: int | None = Field(
         None, ge=1, description="Longest answer; by default by the model's size."
+    )
+    target_ttft_ms: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_TARGET_MS,
+        description="Milliseconds in which answers begin: so much is read as that affords; by default no target.",
     )
     prefills_at_once: int = Field(
         1, ge=1, description="Questions whose prompt the model server reads at the same time; others wait."

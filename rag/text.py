@@ -125,3 +125,8 @@ def repetition(text: str) -> int | None:
         if len(key) >= 12 and not in_code:  # "yes" and "it is" may come again
             starts.setdefault(key, []).append(span.start)
     return min((found[1] for found in starts.values() if len(found) >= 3), default=None)
+
+
+def told_seconds(seconds: float) -> str:
+    """As people read them: 50 ms, 1.9 s."""
+    return f"{seconds:,.1f} s" if seconds >= 0.9995 else f"{1000 * seconds:.0f} ms"

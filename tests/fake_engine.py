@@ -11,6 +11,7 @@ from fakes import FakeCounter, FakeEmbedder, FakeGenerator
 from ingest.pipeline import Ingestion
 from ingest.report import Report
 from rag.answer import Limits, Rag
+from rag.collection_settings import FILE, CollectionSettings
 from rag.compose import Engine
 from rag.conversations import Conversations
 from rag.owner import Owner, Record
@@ -30,7 +31,15 @@ def fake_store(folder: Path) -> EdgeStore:
 def engine_over(store: EdgeStore, folder: Path, generator: FakeGenerator | None = None) -> Engine:
     conversations = Conversations(folder / "conversations.db")
     model = generator or FakeGenerator(REPLY)
-    rag = Rag(store, FakeEmbedder(), FakeCounter(), model, Limits(), conversations=conversations)
+    rag = Rag(
+        store,
+        FakeEmbedder(),
+        FakeCounter(),
+        model,
+        Limits(),
+        conversations=conversations,
+        collection_settings=CollectionSettings(folder / FILE),
+    )
     return Engine(rag, Owner(folder, Record(os.getpid(), "a test", token=TOKEN)), None, preload=lambda: None)
 
 

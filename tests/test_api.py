@@ -935,3 +935,38 @@ async def test_a_stream_that_stops_early_is_an_error_of_the_command_line() -> No
         list(remote.stream("POST", "/v1/answer", EVENTS, last="answer"))
     with pytest.raises(e.ServiceUnreachable, match=r"does not understand.*another version"):
         list(remote.stream("POST", "/v1/answer", {"answer": dict}, last="answer"))
+
+
+# --- targets for the first token ------------------------------------------------------------------------------
+
+
+async def test_a_request_goes_before_its_collection(client: httpx.AsyncClient, engine: Engine) -> None:
+    engine.rag.serving.costs = Costly(0.5)
+    set_ = await client.put(
+        "/v1/target", json={"collection": "default", "target_ttft_ms": 700}, headers=OWNER
+    )
+    assert (set_.status_code, set_.json()) == (200, {"collection": "default", "target_ttft_ms": 700})
+    assert (await client.get("/v1/target")).json() == set_.json()
+    receipts = []
+    for more in ({}, {"target_ttft_ms": 400}):
+        response = await client.post("/v1/answer", json={"question": "battery?"} | more)
+        receipts.append(response.json()["receipt"])
+    assert [receipt["target_s"] for receipt in receipts] == [0.7, 0.4]
+    assert [receipt["predicted_s"] for receipt in receipts] == [0.5, 0.5]
+    assert "The first token is predicted after 500 ms; the target was 400 ms." in receipts[1]["warnings"]
+    await client.put("/v1/target", json={"target_ttft_ms": None}, headers=OWNER)
+    assert (await client.get("/v1/target")).json()["target_ttft_ms"] is None
+
+
+async def test_what_is_no_target_is_refused(client: httpx.AsyncClient) -> None:
+    for bad in (0, -1, "soon", 1.5, 3_600_001):
+        asked = {"question": "battery?", "target_ttft_ms": bad}
+        told = problem(await client.post("/v1/answer", json=asked), 422, "BadRequest")
+        assert "target_ttft_ms" in told["detail"]
+        response = await client.put("/v1/target", json={"target_ttft_ms": bad}, headers=OWNER)
+        problem(response, 422, "BadRequest")
+    response = await client.put("/v1/target", json={"collection": "nope", "target_ttft_ms": 1}, headers=OWNER)
+    problem(response, 404, "CollectionNotFound")
+    problem(await client.get("/v1/target?collection=nope"), 404, "CollectionNotFound")
+    response = await client.put("/v1/target", json={"target_ttft_ms": 1})
+    assert response.status_code == 403

@@ -88,7 +88,7 @@ def test_a_chat_at_a_terminal(house: Service, llm: StubLlm, served: bool) -> Non
     typist.until(r"conversation [0-9a-f]{32}")
     typist.until(r"> ")
     typist.type(QUESTION + "\r")
-    shown = typist.until(r"in, 64 cached, 11 out; [\d.]+ s\s[^>]*> ")
+    shown = typist.until(r"64 of [\d,]+ tokens from cache[^;]*; 11 out; [\d.]+ s\s[^>]*> ")
     assert REPLY in shown
     assert "[1] " in shown
 

@@ -16,15 +16,17 @@ from typer.testing import CliRunner
 from evals import baseline, corpus
 from evals.datasets.values import Case, Corpus, Evidence, Record
 from evals.engine import Bench
-from evals.prefill import frontier, run
+from evals.prefill import frontier, run, tables
 from evals.prefill.asking import AskContextPilot, Asked, AskLlamaIndex, AskOpenbook
 from evals.prefill.contextpilot import contextpilot
+from evals.prefill.targets import cold_s, on_target
 from evals.prefill.trace import costs, predictions, trace
 from evals.prefill.waits import LONG, SHORT, mixed
 from evals.prefill.workloads import Turn
+from evals.report import Outcome
 from evals.systems import Openbook, Reading
 from fake_engine import engine_over, fake_store
-from fakes import FakeCounter, FakeEmbedder, FakeGenerator
+from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator
 from openbook.app import app
 from rag.admission import Gate, Rules
 from rag.answer import Limits, Rag
@@ -202,6 +204,21 @@ async def test_a_turn_that_only_prepares_is_not_counted(rag: Rag) -> None:
     assert found["same/2"]["same: evidence"] == (0, 1)
 
 
+async def test_targets_are_held_against_what_it_took(rag: Rag) -> None:
+    assert await cold_s(rag, 100) is None
+    rag.serving.costs = Costly(1.0, per_token=0.01)
+    assert await cold_s(rag, 100) == pytest.approx(2.0)
+    kept = await on_target(rag, CASES, 100, 50, 4.0, done)
+    assert [case["target 50 %: within 1.1 x target"] for case in kept.values()] == [(1, 1), (1, 1)]
+    assert all(0 <= case["target 50 %: TTFT by target"][0] < 1 for case in kept.values())
+    rag.serving.costs = None
+    none = await on_target(
+        rag, CASES, 100, 25, 1e-6, done
+    )  # the shortest that can be asked for: a millisecond
+    found = Outcome("prefill", {"openbook": kept | none}, {}, 0, [])
+    assert [row[:3] for row in tables.targets(found).rows][-1] == ("target 50 %", "2", "1.000")
+
+
 async def test_short_questions_are_asked_while_long_ones_run(rag: Rag) -> None:
     class Slow(FakeGenerator):
         async def stream(self, messages: Any, **options: Any) -> Any:
@@ -303,6 +320,7 @@ def test_eval_prefill(stub: StubLlm, questions: Path, tmp_path: Path) -> None:
     ]
     assert data["about"]["settings"]["baselines"] == ["llamaindex"]
     assert "overhead: ms above the server" in made.stdout
+    assert "No targets: the model server's speed is not known" in made.stderr
     assert "| overlap | openbook | 6 | 0.640 |" in files[1].read_text()
     assert "<svg" in files[2].read_text()
     assert not any(str(tmp_path) in file.read_text() for file in files)

@@ -30,6 +30,7 @@ from ingest.prune import pruned
 from ingest.report import FileResult, Found, Progress, Report
 from ingest.uploads import Uploads
 from rag import errors as e
+from rag.collection_settings import CollectionSettings
 from rag.ports import Write
 from rag.store.edge import EdgeStore
 from rag.types import Document, Passage
@@ -187,8 +188,12 @@ def test_two_collections_know_nothing_of_each_other(house: House) -> None:
     other = house.collection + "-2"
     assert house.run().count("added") == 1
     assert house.run(collection=other).count("added") == 1
-    catalog.removed(house.store, Uploads(house.files.parent), other, [], Path("/"), everything=True)
+    settings = CollectionSettings()
+    for collection in (house.collection, other):
+        settings.set(collection, "target", 1)
+    catalog.removed(house.store, Uploads(house.files.parent), settings, other, [], Path("/"), everything=True)
     assert house.run().count("unchanged") == 1
+    assert settings.values("target", (house.collection, other)) == [1]
 
 
 def sizes(house: House) -> catalog.Size:
@@ -887,7 +892,7 @@ def full(house: House) -> House:
 def removed(house: House, names: Sequence[str], folder: Path, everything: bool = False) -> set[str]:
     uploads = Uploads(house.files.parent)
     gone = catalog.removed(
-        house.store, uploads, house.collection, names, folder, everything=everything
+        house.store, uploads, CollectionSettings(), house.collection, names, folder, everything=everything
     ).removed
     return {document.source.removeprefix(house.files.as_uri() + "/") for document in gone}
 
@@ -953,7 +958,10 @@ def test_all_drops_the_collection_even_of_another_embedder(full: House, tmp_path
     told = str(catalog.sizes(store, FakeEmbedder())["x"].error)
     assert "older" in told
     assert "openbook reindex --collection x" in told
-    assert catalog.removed(store, Uploads(tmp_path), "x", [], Path("/"), everything=True).removed == ()
+    gone = catalog.removed(
+        store, Uploads(tmp_path), CollectionSettings(), "x", [], Path("/"), everything=True
+    )
+    assert gone.removed == ()
     assert store.names() == []
 
 

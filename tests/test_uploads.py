@@ -262,7 +262,8 @@ class House:
         return list(report.files)
 
     def rm(self, *names: str, folder: Path = Path("/"), everything: bool = False) -> catalog.Removal:
-        return catalog.removed(self.store, self.uploads, "c", names, folder, everything=everything)
+        settings = self.engine.rag.collection_settings
+        return catalog.removed(self.store, self.uploads, settings, "c", names, folder, everything=everything)
 
     def names(self) -> list[str]:
         return [document.name for document in self.store.open("c").documents()]

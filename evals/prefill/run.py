@@ -14,6 +14,7 @@ from evals.engine import Bench, open_bench
 from evals.prefill.contextpilot import contextpilot
 from evals.prefill.serving import Baseline, Serving
 from evals.prefill.sweep import SERVER, sweep
+from evals.prefill.targets import SHARES, cold_s, on_target, row
 from evals.prefill.trace import trace
 from evals.prefill.waits import mixed, overhead
 from evals.prefill.workloads import NAMES, WorkloadName, turns
@@ -25,6 +26,7 @@ from rag.settings import Settings
 
 OPENBOOK = "openbook"
 NO_CASES = "No questions were given: the model server was measured alone."
+NO_SPEED = "No targets: the model server's speed is not known; measure it with: openbook calibrate"
 NO_COUNTS = "The server does not tell cached tokens; vLLM does with --enable-prompt-tokens-details."
 
 
@@ -70,6 +72,7 @@ async def evaluate_prefill(
         notes = [] if data else [NO_CASES]
         if data:
             notes += await _workloads(serving, data, plan, scores, begin)
+            notes += await _targets(serving, data, plan, scores, begin)
             scores[OPENBOOK] |= await _waits(serving, data, plan, begin)
         if not any("cached share" in measure for case in alone.values() for measure in case):
             notes.append(NO_COUNTS)
@@ -108,6 +111,20 @@ async def _workloads(serving: Serving, data: Cases, plan: Plan, scores: Scores, 
                 scores.setdefault(asker.name, {}).update(found)
     scores.setdefault(OPENBOOK, {})
     return notes
+
+
+async def _targets(serving: Serving, data: Cases, plan: Plan, scores: Scores, begin: Begin) -> list[str]:
+    """Of openbook alone, into ``scores``; a note where nothing can be predicted. Each share by an engine of its own, as
+    if the server had never been asked before."""
+    cases = [turn.case for turn in turns("overlap", data, plan.groups, 0, plan.seed)]
+    for share in SHARES:
+        async with serving.rag(plan.budget) as (rag, _):
+            cold = await cold_s(rag, plan.budget)
+            if cold is None:
+                return [NO_SPEED]
+            done = begin(row(share), len(cases))
+            scores[OPENBOOK] |= await on_target(rag, cases, plan.budget, share, cold, done)
+    return []
 
 
 async def _waits(serving: Serving, data: Cases, plan: Plan, begin: Begin) -> dict[str, Measured]:

@@ -12,6 +12,8 @@ from evals.bootstrap import figure
 from evals.prefill.chart import Chart, Line
 from evals.prefill.sweep import PROCESSING, RATE, SERVER, STATES, TTFR, row
 from evals.prefill.sweep import TTFT as SERVER_TTFT
+from evals.prefill.targets import BY_TARGET, IN_TIME, READ, SHARES
+from evals.prefill.targets import row as row_of_target
 from evals.prefill.trace import CACHED, ERROR, EVIDENCE, FORETOLD, TTFT
 from evals.prefill.waits import ABOVE, INSIDE, LONG, SHORT
 from evals.report import Outcome
@@ -47,7 +49,7 @@ class Grid:
 
 def grids(outcome: Outcome) -> list[Grid]:
     """Without those that nothing was measured for."""
-    made = (server(outcome), workloads(outcome), predictions(outcome), waits(outcome))
+    made = (server(outcome), workloads(outcome), predictions(outcome), targets(outcome), waits(outcome))
     return [grid for grid in made if grid.rows]
 
 
@@ -87,6 +89,18 @@ def predictions(outcome: Outcome) -> Grid:
         if errors or right:
             rows.append((name, str(len(errors)), *_percentiles(errors, 50, 90), right))
     return Grid("What openbook foretold", header, rows)
+
+
+def targets(outcome: Outcome) -> Grid:
+    header = ("of the cold TTFT", "requests", IN_TIME, "95 %", f"{BY_TARGET} p50", "p90", f"{READ} p50")
+    rows = []
+    for of in map(row_of_target, SHARES):
+        by_target = values(outcome, "openbook", f"{of}: {BY_TARGET}")
+        if by_target:
+            in_time = share(outcome, "openbook", f"{of}: {IN_TIME}")
+            read = _percentiles(values(outcome, "openbook", f"{of}: {READ}"), 50)
+            rows.append((of, str(len(by_target)), *in_time, *_percentiles(by_target, 50, 90), *read))
+    return Grid("Targets for the first token", header, rows, shares=(IN_TIME,))
 
 
 def waits(outcome: Outcome) -> Grid:
