@@ -38,7 +38,8 @@ class Prompt:
 
     def beginning(self, tokens: int) -> Prompt:
         """Its first tokens, which ask for nothing."""
-        return Prompt((), (), Encoded(list(self.ids[:tokens]), ()))
+        assert self.encoded
+        return Prompt((), (), Encoded(self.encoded.ids[:tokens], ()))
 
 
 @dataclass(slots=True)

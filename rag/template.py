@@ -6,13 +6,14 @@ a document can be a token of the template.
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 Ids = Sequence[int]
-Encode = Callable[[Sequence[str]], list[list[int]] | None]
+Encode = Callable[[Sequence[str]], Sequence[Ids] | None]
 
 SYSTEM, ASKED, SAID, FURTHER = (
     "Apples are red.",
@@ -26,7 +27,7 @@ SYSTEM, ASKED, SAID, FURTHER = (
 class Encoded:
     """``ends``: how many ids there are up to the end of each piece of the messages, in their order."""
 
-    ids: list[int]
+    ids: array[int]
     ends: tuple[int, ...]
 
 
@@ -47,24 +48,26 @@ class Template:
         encoded = encode([piece for pieces in messages for piece in pieces])
         if encoded is None:
             return None
-        ids: list[int] = list(self.begin)
+        ids = array("I", self.begin)
         ends: list[int] = []
         rest = iter(encoded)
         for at, pieces in enumerate(messages):
             if at:
-                ids += self.first if at == 1 else self.further if at % 2 else self.answer
+                ids.extend(self.first if at == 1 else self.further if at % 2 else self.answer)
             for _ in pieces:
-                ids += next(rest)
+                ids.extend(next(rest))
                 ends.append(len(ids))
-        return Encoded(ids + list(self.end), tuple(ends))
+        ids.extend(self.end)
+        return Encoded(ids, tuple(ends))
 
 
 def template(short: Ids, long: Ids, encode: Encode) -> Template | None:
     """From what the server makes of (SYSTEM, ASKED) and of (SYSTEM, ASKED, SAID, FURTHER); None where it encodes text
     otherwise than ``encode``, or not each message for itself."""
     texts = encode([SYSTEM, ASKED, SAID, FURTHER])
-    parts = texts and _between(long, texts)
-    alone = texts and _between(short, texts[:2])
+    if texts is None:
+        return None
+    parts, alone = _between(long, texts), _between(short, texts[:2])
     if not parts or not alone or parts[:2] != alone[:2] or parts[-1] != alone[-1]:
         return None
     return Template(*parts)
@@ -91,24 +94,26 @@ class Remembered:
 
     def __init__(self, encode: Encode, most: int = 4_000_000) -> None:
         self._encode, self._most = encode, most
-        self._kept: OrderedDict[str, list[int]] = OrderedDict()
+        self._kept: OrderedDict[str, Ids] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
-    def __call__(self, texts: Sequence[str]) -> list[list[int]] | None:
+    def __call__(self, texts: Sequence[str]) -> list[Ids] | None:
         with self._lock:
             known = {text: ids for text in texts if (ids := self._kept.get(text)) is not None}
         new = list(dict.fromkeys(text for text in texts if text not in known))
         made = self._encode(new) if new else []
         if made is None:
             return None
-        known |= zip(new, made, strict=True)
+        known |= {
+            text: array("I", ids) for text, ids in zip(new, made, strict=True)
+        }  # a tenth of a list's size
         with self._lock:
             for text in texts:
                 self._keep(text, known[text])
         return [known[text] for text in texts]
 
-    def _keep(self, text: str, ids: list[int]) -> None:
+    def _keep(self, text: str, ids: Ids) -> None:
         if text not in self._kept:
             self._kept[text] = ids
             self._size += len(ids)
