@@ -123,7 +123,7 @@ async def _targets(serving: Serving, data: Cases, plan: Plan, scores: Scores, be
             if cold is None:
                 return [NO_SPEED]
             done = begin(row(share), len(cases))
-            scores[OPENBOOK] |= await on_target(rag, cases, plan.budget, share, cold, done)
+            scores[OPENBOOK] |= await on_target(rag, cases, share, cold, done)
     return []
 
 

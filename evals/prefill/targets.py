@@ -24,15 +24,13 @@ async def cold_s(rag: Rag, budget: int) -> float | None:
 
 
 async def on_target(
-    rag: Rag, cases: Sequence[Case], budget: int, share: int, cold: float, done: Done
+    rag: Rag, cases: Sequence[Case], share: int, cold: float, done: Done
 ) -> dict[str, Measured]:
     """Questions one after the other, each to begin after ``share`` percent of ``cold`` seconds."""
     found: dict[str, Measured] = {}
     ms = max(1, round(10 * share * cold))
     for number, case in enumerate(cases):
-        question = Question(
-            case.question, COLLECTION, max_context_tokens=budget, max_answer_tokens=1, target_ttft_ms=ms
-        )
+        question = Question(case.question, COLLECTION, max_answer_tokens=1, target_ttft_ms=ms)
         receipt = (await rag.answer(question)).receipt
         measured = {f"{row(share)}: {name}": score for name, score in _measured(receipt, ms / 1000)}
         found[f"{row(share)}/{number}"] = measured
