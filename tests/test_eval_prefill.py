@@ -82,7 +82,7 @@ async def test_openbook_is_asked_by_its_own_flow(rag: Rag) -> None:
     asked = await asker.ask(CASES[0].question, 1)
     assert [(each.document, each.text) for each in asked.reading.extracts] == [("tides", RECORDS[0].text)]
     assert asked.usage
-    assert asked.ttft > 0
+    assert asked.ttft >= 0
     assert asked.predicted_s is None
     assert asked.text == "It rises by 4 metres."
 
