@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from evals.prefill.server import Raw, Salted, chat
-from evals.prefill.sweep import row, sweep
+from evals.prefill.sweep import heeds_salts, row, sweep
 from evals.prefill.text import vocabulary, words
 from fakes import FakeCounter
 from rag.errors import ModelRefused, ModelUnavailable
@@ -137,3 +137,12 @@ async def test_a_second_sweep_finds_nothing_of_the_first() -> None:
     for _ in range(2):
         found = await sweep(raw_to(server), "m", FakeCounter(), [64], 1, 0, quiet)
         assert found["64/cold/0"]["pp64: cached share"] == (0, 64)
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+async def test_a_server_that_ignores_salts_is_found_out(heeds: bool) -> None:
+    class Server(PrefixCache):
+        def _keys(self, salt: str, tokens: list[str]) -> Iterator[tuple[str, ...]]:  # type: ignore[override]
+            return PrefixCache._keys(salt if heeds else "", tokens)
+
+    assert await heeds_salts(raw_to(Server()), "m", FakeCounter(), 64) is heeds

@@ -13,7 +13,7 @@ from evals.datasets.values import Cases
 from evals.engine import Bench, open_bench
 from evals.prefill.contextpilot import contextpilot
 from evals.prefill.serving import Baseline, Serving
-from evals.prefill.sweep import SERVER, sweep
+from evals.prefill.sweep import SERVER, heeds_salts, sweep
 from evals.prefill.targets import SHARES, cold_s, on_target, row
 from evals.prefill.trace import trace
 from evals.prefill.waits import mixed, overhead
@@ -28,6 +28,8 @@ OPENBOOK = "openbook"
 NO_CASES = "No questions were given: the model server was measured alone."
 NO_SPEED = "No targets: the model server's speed is not known; measure it with: openbook calibrate"
 NO_COUNTS = "The server does not tell cached tokens; vLLM does with --enable-prompt-tokens-details."
+
+NO_SALT = "The server ignores cache_salt: what one system or workload has left in its cache helps the next."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,9 @@ async def evaluate_prefill(
         serving = await written(settings, bench, data, plan.baselines, pilot_python, begin)
         async with serving.raw() as raw:
             alone = await sweep(raw, model, bench.rag.tokens, plan.lengths, plan.repeats, plan.seed, begin)
+            heeds = await heeds_salts(raw, model, bench.rag.tokens, plan.lengths[0])
         scores: Scores = {SERVER: alone}
-        notes = [] if data else [NO_CASES]
+        notes = ([] if data else [NO_CASES]) + ([] if heeds else [NO_SALT])
         if data:
             notes += await _workloads(serving, data, plan, scores, begin)
             notes += await _targets(serving, data, plan, scores, begin)

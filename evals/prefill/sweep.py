@@ -53,6 +53,14 @@ async def sweep(
     return found
 
 
+async def heeds_salts(raw: Raw, model: str, tokens: TokenCounter, length: int) -> bool:
+    """Whether a prompt is not found under another salt, as far as ``length`` tokens fill a block of the cache."""
+    text = words(length, secrets.token_hex(8), vocabulary(tokens))
+    salts = (secrets.token_hex(8), secrets.token_hex(8))
+    _, other = [await raw.ask("/chat/completions", chat(model, text, salt)) for salt in salts]
+    return not other.cached
+
+
 def _texts(count: int, seed: str, among: Sequence[str]) -> Mapping[State, str]:
     """In the order in which they are asked: each finds in the cache what the ones before it have left there."""
     half = count // 2
