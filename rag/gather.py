@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rag import filters, order, prompt
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
-from rag.pack import Choice, Heading, choose, pack, pack_whole
+from rag.pack import Choice, Heading, choose, nearest, pack, pack_whole
 from rag.ports import Reader, TokenCounter
 from rag.text import is_unicode
 from rag.types import Block, Context, Document, Hit, Passage, Question
@@ -140,6 +140,13 @@ class Material:
         context = self._packed(budget, ())
         names = lead(context, {d.id: d.revision for d in self.documents.values()}) if lead else ()
         return self._packed(budget, self._named(names)) if names else context
+
+    def follow_up(self, budget: int, sent: Collection[order.Place]) -> Context:
+        """What is nearest, of which what was ``sent`` before takes nothing of the budget."""
+        near = replace(self, choice=nearest(self.choice, self.texts))
+        again = {place for place in near.choice.wanted if place in sent}
+        texts = (passage for passages in self.texts.values() for passage in passages)
+        return near.context(budget + sum(p.tokens for p in texts if (p.document_id, p.ordinal) in again))
 
     def _packed(self, budget: int, lead: Sequence[Block]) -> Context:
         headed = {id_: list(passages) for id_, passages in self.texts.items()}

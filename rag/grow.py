@@ -44,6 +44,11 @@ class Grown:
         return conversation.messages(self.past, self.new, self.asked.question.text)
 
     @property
+    def new_tokens(self) -> int:
+        """Of documents, that come with the question; headings are left out where others came before."""
+        return sum(block.tokens for block in self.new.blocks) if self.past else self.context.tokens
+
+    @property
     def first_blocks(self) -> Sequence[Block]:
         """Those right behind the instructions."""
         return self.past[0].blocks if self.past else self.new.blocks
@@ -90,8 +95,9 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
     if not past:
         fresh = asked.material.context(budget.documents, asked.lead)
         return Grown(asked, fresh, fresh)
-    fresh = asked.material.context(budget.documents)
     sent = [block for each in past for block in each.blocks]
+    places = {(p.document_id, p.ordinal) for block in sent for p in block.passages}
+    fresh = asked.material.follow_up(budget.documents, places)
     new = conversation.appended(sent, fresh)
     room = budget.room - conversation.size_of_words(past, tokens)
     most = min(room, asked.question.max_context_tokens or GROWN * budget.documents)

@@ -9,12 +9,13 @@ alike. What a passage is worth is the policy:
 ``documents``  each hit with its document, as far as that fits.
 ``auto``       hits by rank, but a second one of a page or section waits for first ones of others; and what stands
                between and around good hits is worth something too, so that a place with many hits grows together.
+               A short page or section is read as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,12 +27,15 @@ from rag.types import Block, Context, Document, Drop, Hit, Passage, Policy
 AGAIN, AGAIN_AT_MOST = 0.15, 0.3
 FADE, FADE_BACK = 0.2, 0.19  # what follows explains more often than what comes before
 GROWTH = 32  # neighbours on either side of a hit
-FADES = tuple(
-    (step, tuple(fade**distance for distance in range(1, GROWTH + 1)))
-    for step, fade in ((1, FADE), (-1, FADE_BACK))
-)
+# What is left from one passage to the next of a page or section of at most LITTLE tokens, which is best read whole.
+WITHIN, LITTLE = 0.9, 500
+NEAR = 0.8  # of the best score, for what a follow-up adds
+OVER_BUDGET = "over the token budget"
 
 Place = tuple[str, int]  # a passage: its document's id and its ordinal
+Region = tuple[
+    str, int | None, str | None, tuple[str, ...]
+]  # a document's id, and a page, or sheet and section, of it
 
 
 class Heading(NamedTuple):
@@ -49,6 +53,7 @@ class Choice:
     hits: Sequence[Hit]
     repeated: Sequence[tuple[Hit, Hit]]
     wanted: Sequence[Place]
+    unwanted: str = OVER_BUDGET  # why a hit that is not wanted is not read
 
 
 def choose(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]], policy: Policy = "auto") -> Choice:
@@ -56,6 +61,21 @@ def choose(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]], policy: 
     around them."""
     once, repeated = without_duplicates(_once(hits))
     return Choice(once, repeated, list(_wanted(once, texts, policy)))
+
+
+def nearest(choice: Choice, texts: Mapping[str, Sequence[Passage]]) -> Choice:
+    """Only what is about as near as the nearest, and the rest of a short page or section of it: for a follow-up, which
+    has what was read before it."""
+    best = max((hit.score for hit in choice.hits), default=0.0)
+    little = _little(texts)
+    wanted: dict[Place, None] = {}
+    for hit in choice.hits:
+        if hit.score >= NEAR * best:
+            wanted[_place(hit)] = None
+            region = _region(hit.passage)
+            if region in little:
+                wanted |= dict.fromkeys(_at(p) for p in texts[hit.document.id] if _region(p) == region)
+    return replace(choice, wanted=list(wanted), unwanted="not as near as what is read for the follow-up")
 
 
 def pack(
@@ -78,7 +98,7 @@ def pack(
     blocks = _blocks([*((block.document, block.passages) for block in first), *rest])
     return Context(
         blocks=blocks,
-        drops=(*_unread(choice.hits, shelf), *_said(choice.repeated, shelf)),
+        drops=(*_unread(choice, shelf), *_said(choice.repeated, shelf)),
         tokens=shelf.tokens,
         budget=budget,
         ranking=_ranking(choice.hits, blocks),
@@ -124,36 +144,60 @@ def _around(hit: Hit, passages: Sequence[Passage], policy: Policy) -> Iterator[P
 
 
 def _by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> list[Place]:
-    known = {id_: {passage.ordinal for passage in passages} for id_, passages in texts.items()}
+    regions = {_at(passage): _region(passage) for passages in texts.values() for passage in passages}
+    little = _little(texts)
     worth: dict[Place, float] = {}
-    around: dict[Place, float] = {}
-    for hit, own in zip(hits, _relative(_spread(hits)), strict=True):
-        worth[_place(hit)] = own
-        id_, ordinal = hit.document.id, hit.passage.ordinal
-        for step, fades in FADES:
-            for distance, fade in enumerate(fades, 1):
-                at = ordinal + step * distance
-                if at not in known[id_]:
+    shared: dict[Place, float] = {}  # of neighbours, from all hits around them
+    for hit, own in zip(hits, _relative(_spread(hits, little)), strict=True):
+        place, region = _place(hit), _region(hit.passage)
+        worth[place] = max(own, worth.get(place, 0.0))
+        for step, fade in ((1, FADE), (-1, FADE_BACK)):
+            left = own
+            for distance in range(1, GROWTH + 1):
+                at = place[0], place[1] + step * distance
+                if at not in regions:
                     break
-                around[id_, at] = around.get((id_, at), 0.0) + own * fade
-    for place, left in around.items():
-        worth[place] = max(worth.get(place, 0.0), left)
-    rank = {_place(hit): at for at, hit in enumerate(hits)}
+                if regions[at] == region and region in little:
+                    left *= WITHIN
+                    worth[at] = max(left, worth.get(at, 0.0))
+                else:
+                    left *= fade
+                    shared[at] = shared.get(at, 0.0) + left
+    for at, left in shared.items():
+        worth[at] = max(left, worth.get(at, 0.0))
+    rank = {_place(hit): number for number, hit in enumerate(hits)}
     # Of equal worth: the better hit, then the earlier text.
     return sorted(worth, key=lambda place: (-worth[place], rank.get(place, len(hits)), place))
 
 
-def _spread(hits: Sequence[Hit]) -> list[float]:
-    """Scores, less for a hit whose page or section has had better ones."""
-    seen: dict[tuple[object, ...], int] = {}
+def _at(passage: Passage) -> Place:
+    return passage.document_id, passage.ordinal
+
+
+def _region(passage: Passage) -> Region:
+    """Its page, else its sheet and section; of a document without any, all of it."""
+    section = () if passage.page is not None else passage.section
+    return passage.document_id, passage.page, passage.sheet, section
+
+
+def _little(texts: Mapping[str, Sequence[Passage]]) -> frozenset[Region]:
+    sizes: dict[Region, int] = {}
+    for passages in texts.values():
+        for passage in passages:
+            region = _region(passage)
+            sizes[region] = sizes.get(region, 0) + passage.tokens
+    return frozenset(region for region, tokens in sizes.items() if tokens <= LITTLE)
+
+
+def _spread(hits: Sequence[Hit], little: frozenset[Region]) -> list[float]:
+    """Scores, less for a hit whose page or section has had better ones, unless it is little."""
+    seen: dict[Region, int] = {}
     scores = []
     for hit in hits:
-        place = (hit.document.id, hit.passage.page, hit.passage.sheet) + (
-            () if hit.passage.page is not None else hit.passage.section
-        )
-        before = seen.get(place, 0)
-        seen[place] = before + 1
-        scores.append(hit.score - min(AGAIN * before, AGAIN_AT_MOST))
+        region = _region(hit.passage)
+        before = seen.get(region, 0)
+        seen[region] = before + 1
+        scores.append(hit.score - (0.0 if region in little else min(AGAIN * before, AGAIN_AT_MOST)))
     return scores
 
 
@@ -276,13 +320,15 @@ def _blocks(runs: Sequence[tuple[Document, Sequence[Passage]]]) -> tuple[Block, 
     return tuple(Block(number, document, tuple(run)) for number, (document, run) in enumerate(runs, 1))
 
 
-def _unread(hits: Sequence[Hit], shelf: _Shelf) -> Iterator[Drop]:
-    left: dict[str, list[Hit]] = {}
-    for hit in hits:
+def _unread(choice: Choice, shelf: _Shelf) -> Iterator[Drop]:
+    wanted = set(choice.wanted)
+    left: dict[tuple[str, str], list[Hit]] = {}
+    for hit in choice.hits:
         if not shelf.holds(_place(hit)):
-            left.setdefault(hit.document.id, []).append(hit)
-    for group in left.values():
-        yield _drop(group, "over the token budget")
+            reason = OVER_BUDGET if _place(hit) in wanted else choice.unwanted
+            left.setdefault((hit.document.id, reason), []).append(hit)
+    for (_, reason), group in left.items():
+        yield _drop(group, reason)
 
 
 def _said(repeated: Sequence[tuple[Hit, Hit]], shelf: _Shelf) -> Iterator[Drop]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from rag.gather import Budget
 from rag.grow import Asked, Grown, grow
+from rag.pack import OVER_BUDGET
 from rag.ports import ModelInfo, Reader, TokenCounter
 from rag.prefill import Cost
 from rag.residency import Prompt, Residency
@@ -17,7 +18,6 @@ from rag.types import Context, Drop, Hit
 
 ROUNDS = 6  # a smaller context may find less in the cache, so its cost is looked at again
 LEAST_TOKENS = 128  # of documents: a target that affords fewer is not kept
-OVER_BUDGET = "over the token budget"
 
 
 class Costs(Protocol):
@@ -108,6 +108,6 @@ def plan(
     for _ in range(ROUNDS):
         if made.over <= 0 or left <= LEAST_TOKENS:
             break
-        left = max(LEAST_TOKENS, min(left, made.context.tokens) - made.over)
+        left = max(LEAST_TOKENS, min(left, made.grown.new_tokens) - made.over)
         made = of(left)
     return made if left == budget.documents else replace(made, affordable=left)

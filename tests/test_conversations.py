@@ -90,7 +90,12 @@ async def test_a_follow_up_adds_to_what_was_read_and_may_cite_all_of_it(
 ) -> None:
     id_ = talks.create().id
     first = await rag.answer(asked(id_, FIRST))
-    model.reply = "The battery pack lasts 105 days [1]. The radio mast of section 7 lasts 207 days."
+    (battery,) = (
+        read.number
+        for read in first.receipt.read
+        if "battery" in read.source and read.place.line_start <= 6 <= read.place.line_end
+    )
+    model.reply = f"The battery pack lasts 105 days [{battery}]. The radio mast of section 7 lasts 207 days."
     second = await rag.answer(asked(id_, SECOND))
     one, other = model.sent
     assert list(other[: len(one)]) == list(one)
@@ -102,8 +107,7 @@ async def test_a_follow_up_adds_to_what_was_read_and_may_cite_all_of_it(
     assert before.context_tokens < after.context_tokens <= after.budget_tokens
     assert not [warning for warning in after.warnings if "anew" in warning]
     cited = {citation.number: citation for citation in second.citations}
-    assert cited[1].grade == "exact"
-    assert cited[1].number <= len(before.read)
+    assert cited[battery].grade == "exact"
     assert any(number > len(before.read) for number in cited)
 
 

@@ -155,11 +155,20 @@ def test_a_best_hit_above_the_share_of_hits_goes_before_smaller_ones() -> None:
 
 
 def test_neighbours_fill_what_hits_leave_the_following_one_first() -> None:
-    made = corpus([[10] * 9], [(0, 4)], heading=2)
-    assert [ordinal for _, ordinal in read(made.pack(12))] == [4]
-    assert [ordinal for _, ordinal in read(made.pack(22))] == [4, 5]
-    assert [ordinal for _, ordinal in read(made.pack(32))] == [3, 4, 5]
-    assert len(read(made.pack(92))) == 9
+    made = corpus([[100] * 9], [(0, 4)], heading=2)
+    assert [ordinal for _, ordinal in read(made.pack(102))] == [4]
+    assert [ordinal for _, ordinal in read(made.pack(202))] == [4, 5]
+    assert [ordinal for _, ordinal in read(made.pack(302))] == [3, 4, 5]
+    assert len(read(made.pack(902))) == 9
+
+
+def test_what_is_short_is_read_as_a_whole_before_the_next_best() -> None:
+    made = corpus([[10] * 3, [10] * 3, [300] * 3], [(0, 1), (2, 1), (1, 0)], heading=0)
+    short, other, long = (doc.id for doc in made.documents)
+    hits = [replace(hit, score=score) for hit, score in zip(made.hits, (0.9, 0.85, 0.1), strict=True)]
+    assert read(made.pack(30, hits)) == [(short, at) for at in range(3)]
+    assert set(read(made.pack(330, hits))) == {*((short, at) for at in range(3)), (long, 1)}
+    assert (other, 1) in read(made.pack(360, hits))
 
 
 def test_a_neighbour_that_does_not_fit_is_not_leapt_over() -> None:
@@ -233,17 +242,20 @@ def test_documents_are_read_whole_best_first() -> None:
 
 
 def test_auto_reads_another_page_before_more_of_the_same() -> None:
-    made = corpus([[10] * 3, [10] * 3], [], heading=0)
+    made = corpus([[200] * 3, [200] * 3], [], heading=0)
     pages = {doc.id: [replace(p, page=1) for p in made.texts[doc.id]] for doc in made.documents}
     one, other = made.documents
     scores = [(one, 0, 0.80), (one, 2, 0.78), (other, 0, 0.75)]
     hits = [Hit(doc, pages[doc.id][at], score) for doc, at, score in scores]
-    chosen = pack(choose(hits, pages), pages, 20, made.headings)
+    chosen = pack(choose(hits, pages), pages, 400, made.headings)
     assert read(chosen) == [(one.id, 0), (other.id, 0)]
     assert [(drop.ordinals, drop.tokens, drop.reason) for drop in chosen.drops] == [
-        ((2,), 10, "over the token budget")
+        ((2,), 200, "over the token budget")
     ]
-    assert read(pack(choose(hits, pages, "passages"), pages, 20, made.headings)) == [(one.id, 0), (one.id, 2)]
+    assert read(pack(choose(hits, pages, "passages"), pages, 400, made.headings)) == [
+        (one.id, 0),
+        (one.id, 2),
+    ]
 
 
 def test_what_another_document_says_too_is_dropped_with_its_place() -> None:

@@ -11,7 +11,8 @@ import pytest
 from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, document, passages
 from rag.answer import Limits, Rag
 from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
-from rag.plan import LEAST_TOKENS, OVER_BUDGET
+from rag.pack import OVER_BUDGET
+from rag.plan import LEAST_TOKENS
 from rag.ports import CacheShape, ModelInfo
 from rag.store.edge import EdgeStore
 from rag.template import Template

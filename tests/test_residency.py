@@ -100,7 +100,7 @@ async def test_questions_about_one_thing_share_more_than_in_their_own_order(
 
     led = await cached()
     monkeypatch.setattr(Residency, "lead", lambda *_: ())
-    assert led > 1.5 * await cached()
+    assert led > 1.25 * await cached()
 
 
 async def test_a_server_that_has_lost_its_cache_is_noticed(store: EdgeStore) -> None:
