@@ -62,6 +62,7 @@ class Grown:
         """What the receipt says of it."""
         if self.asked.searched_for != self.asked.question.text:
             yield f"Searched for: {self.asked.searched_for}"
+        yield from self.asked.material.pinned.notes(self.context.blocks)
         if self.repack:
             yield f"The context was packed anew: {self.repack.reason}."
             if self.repack.dropped:
@@ -90,8 +91,9 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
     if not past:
         fresh = asked.material.context(budget.documents, asked.lead)
         return Grown(asked, fresh, fresh)
-    fresh = asked.material.context(budget.documents)
     sent = [block for each in past for block in each.blocks]
+    pinned = asked.material.pinned.without({block.document.id for block in sent})
+    fresh = replace(asked.material, pinned=pinned).context(budget.documents)
     new = conversation.appended(sent, fresh)
     room = budget.room - conversation.size_of_words(past, tokens)
     most = min(room, asked.question.max_context_tokens or GROWN * budget.documents)

@@ -13,7 +13,7 @@ alike. What a passage is worth is the policy:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -170,13 +170,16 @@ def pack_whole(
     texts: Mapping[str, Sequence[Passage]],
     budget: int,
     headings: Mapping[str, Heading],
+    first: Container[str] = (),
 ) -> Context | None:
-    """The whole corpus as one block a document, or None where it does not fit."""
+    """The whole corpus as one block a document, those with an id in ``first`` before others; None where it does not
+    fit."""
     written = [document for document in documents if texts[document.id]]
     needed = sum(headings[d.id].first + sum(p.tokens for p in texts[d.id]) for d in written)
     if needed > budget:
         return None
-    blocks = _blocks([(document, texts[document.id]) for document in sorted(written, key=_by_source)])
+    ordered = sorted(written, key=lambda document: (document.id not in first, *by_source(document)))
+    blocks = _blocks([(document, texts[document.id]) for document in ordered])
     return Context(blocks=blocks, drops=(), tokens=needed, budget=budget, whole_corpus=True)
 
 
@@ -263,12 +266,12 @@ def _most_read_first(
 
     def rank(id_: str) -> tuple[int, str, str, str]:
         title = documents[id_].title
-        return -read[title], title, *_by_source(documents[id_])
+        return -read[title], title, *by_source(documents[id_])
 
     return [run for id_ in sorted(runs, key=rank) for run in runs[id_]]
 
 
-def _by_source(document: Document) -> tuple[str, str]:
+def by_source(document: Document) -> tuple[str, str]:
     return document.source, document.id
 
 
