@@ -16,7 +16,7 @@ from rag.answer import Limits, Rag
 from rag.collection_settings import CollectionSettings
 from rag.errors import CollectionNotFound, ModelRefused
 from rag.order import Name
-from rag.ports import CacheShape, Delta, Message, ModelInfo
+from rag.ports import Delta, Message, ModelInfo
 from rag.store.edge import EdgeStore
 from rag.types import Answer, Block, Document, Filter, Question
 from rag.usual import LATEST, Beginning, Usual, often
@@ -25,6 +25,7 @@ from rag.warm import Warmed, WarmUp
 pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
 
 EMBEDDER, COUNTER = FakeEmbedder(), FakeCounter()
+BLOCK = 4  # tokens of a block of the cache
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal"]
 ASKED = Question("How long does the radio mast of section 7 last?")
 OTHER = Question("Does the tide gauge of section 2 outlast the spare seal of section 11?")
@@ -200,7 +201,7 @@ async def test_what_is_warmed_is_exactly_what_the_next_question_begins_with(
     assert model.ids[-1][: len(warmed)] == warmed
     after = model.sent[-1][1].content
     shared = after[: after.index("<document [3]")]
-    assert warmed[-COUNTER.count([shared])[0] :] == COUNTER.encode([shared])[0]
+    assert list(warmed)[-COUNTER.count([shared])[0] :] == COUNTER.encode([shared])[0]
     covered = len(warmed) // BLOCK * BLOCK
     assert answer.receipt.usage
     assert answer.receipt.usage.cached == answer.receipt.predicted_cached == covered
@@ -232,7 +233,7 @@ async def test_what_many_questions_read_is_warm_after_a_restart(
     warmed = fresh.ids[2]
     assert answer.receipt.usage
     assert answer.receipt.usage.cached == answer.receipt.predicted_cached
-    assert answer.receipt.usage.cached == len(warmed) // 8 * 8
+    assert answer.receipt.usage.cached == len(warmed) // BLOCK * BLOCK
     assert fresh.ids[-1][: len(warmed)] == warmed
 
 
@@ -259,13 +260,13 @@ async def test_what_a_given_question_reads_is_warmed_up_to_the_question(
     answer = await rag.answer(ASKED)
     assert model.ids[-1][: steps[-1].tokens] == model.ids[-2]
     assert answer.receipt.usage
-    assert answer.receipt.usage.cached == steps[-1].tokens // 8 * 8
+    assert answer.receipt.usage.cached == steps[-1].tokens // BLOCK * BLOCK
     with pytest.raises(CollectionNotFound):
         await warm(rag, replace(ASKED, collection="nowhere"))
 
 
 async def test_no_more_is_warmed_than_a_share_of_the_cache(store: EdgeStore) -> None:
-    model = CachingGenerator("Yes.", shape=CacheShape(8, 100))
+    model = CachingGenerator("Yes.", blocks=200)
     rag = engine(store, model)
     rag.limits = Limits(context_tokens=3000)
     instructions, corpus = await warm(rag)
@@ -280,7 +281,7 @@ async def test_a_server_that_tells_no_cache_is_not_warmed(store: EdgeStore) -> N
         async def model(self) -> ModelInfo:
             return replace(await super().model(), cache=None)
 
-    rag = engine(store, Silent())
+    rag = engine(store, Silent(""))
     assert not await WarmUp(rag).possible()
     with pytest.raises(ModelRefused, match="does not tell"):
         await warm(rag)
@@ -291,7 +292,7 @@ class Held(CachingGenerator):
     """The first request does not end before ``go``."""
 
     def __init__(self, window: int) -> None:
-        super().__init__("It lasts 207 days [1].", window, CacheShape(8, 8000))
+        super().__init__("It lasts 207 days [1].", window, blocks=16000)
         self.go, self.begun = asyncio.Event(), asyncio.Event()
 
     async def stream(
@@ -324,7 +325,7 @@ async def test_a_question_goes_between_two_slices_of_a_warm_up(store: EdgeStore)
     assert len(lengths) > 5
     assert lengths[-1] == steps[-1].tokens
     assert answer.text == model.reply
-    assert all(length % 8 == 0 for length in lengths[2:-1])
+    assert all(length % BLOCK == 0 for length in lengths[2:-1])
 
 
 # --- what questions began with ----------------------------------------------------------------------------------
