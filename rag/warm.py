@@ -49,6 +49,7 @@ class WarmUp:
     def __init__(self, rag: Rag) -> None:
         self._rag = rag
         self._chains: list[Sequence[bytes]] = []  # of the cache blocks that are to be warm
+        self._one = asyncio.Lock()  # at a time: two would read the same
 
     async def possible(self) -> bool:
         """Whether the server tells what its cache is, and takes prompts as ids. Raises ModelUnavailable."""
@@ -70,10 +71,11 @@ class WarmUp:
                 "The model server does not tell what its prefix cache is, so nothing can be warmed in it.",
                 "vLLM tells it where prefix caching is on, which is the default.",
             )
-        if not collections:
-            self._chains = []
         most = model.cache.blocks // SHARE
-        async with aclosing(self._beginnings(model, collections, questions)) as beginnings:
+        beginnings = self._beginnings(model, collections, questions)
+        async with self._one, aclosing(beginnings):
+            if not collections:
+                self._chains = []
             async for what, wanted in beginnings:
                 keys = self._rag.serving.residency.keys(model, wanted)
                 if len(set(keys).union(*self._chains)) > most:
@@ -81,7 +83,7 @@ class WarmUp:
                 else:
                     self._chains.append(keys)
                     warmed = await self._warm(what, model, wanted)
-                log.info("warm-up: %s", warmed)
+                _tell(warmed)
                 yield warmed
 
     async def _beginnings(
@@ -154,6 +156,14 @@ class WarmUp:
         reply = await self._rag.serving.warm(wanted, server, self._rag.generator)
         cached = cached if reply.cached is None else reply.cached
         return Warmed(what, tokens, tokens - cached, reply.stages.snapshot()["first_token"])
+
+
+def _tell(warmed: Warmed) -> None:
+    if warmed.left_out:
+        log.info("warm-up: %s: %d tokens are too much for the cache", warmed.what, warmed.tokens)
+    elif warmed.new:
+        told = (warmed.what, warmed.tokens, warmed.new, warmed.seconds)
+        log.info("warm-up: %s: %d tokens, %d of them new, %.1f s", *told)
 
 
 def _tells(model: ModelInfo) -> bool:

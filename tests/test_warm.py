@@ -276,6 +276,20 @@ async def test_no_more_is_warmed_than_a_share_of_the_cache(store: EdgeStore) -> 
     assert WarmUp(rag).resident == 0
 
 
+async def test_of_two_warm_ups_at_once_the_second_finds_what_the_first_has_read(
+    store: EdgeStore, model: CachingGenerator
+) -> None:
+    warm_up = WarmUp(engine(store, model, "style.txt"))
+
+    async def run() -> list[int]:
+        return [step.new async for step in warm_up.run(["default"])]
+
+    first, second = await asyncio.gather(run(), run())
+    assert min(first) > 0
+    assert second == [0, 0]
+    assert len(model.ids) == 2
+
+
 async def test_a_server_that_tells_no_cache_is_not_warmed(store: EdgeStore) -> None:
     class Silent(CachingGenerator):
         async def model(self) -> ModelInfo:
