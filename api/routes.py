@@ -205,10 +205,12 @@ async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIte
     writing: asyncio.Lock = request.state.writing
     if writing.locked():
         yield event_of("waiting", Waiting())
-    async with writing, aclosing(reported(names, _steps(run))) as messages:
-        async for message in messages:
-            yield message
-    request.state.warmer.wake()
+    try:
+        async with writing, aclosing(reported(names, _steps(run))) as messages:
+            async for message in messages:
+                yield message
+    finally:
+        request.state.warmer.wake()
 
 
 async def _steps(run: Iterator[Happening]) -> AsyncIterator[Any]:
