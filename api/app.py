@@ -12,10 +12,19 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from api import conversation_routes, job_routes, problems, routes, target_routes, upload_routes
+from api import (
+    conversation_routes,
+    job_routes,
+    problems,
+    routes,
+    target_routes,
+    upload_routes,
+    warm_routes,
+)
 from api.access import AccessLog, OwnNamesOnly, SmallBodiesOnly, is_loopback
 from api.job_runner import JobRunner
 from api.schemas import Problem
+from api.warmer import Warmer
 from ingest.jobs import Jobs
 from ingest.run import begin
 from ingest.uploads import Uploads
@@ -36,6 +45,7 @@ class State(TypedDict):
     max_upload_bytes: int
     loading: asyncio.Task[None]
     writing: asyncio.Lock
+    warmer: Warmer
 
 
 class Api(FastAPI):
@@ -53,8 +63,10 @@ def create_app(
     host: str = "127.0.0.1",
     url: str | None = None,
     max_upload_bytes: int = MAX_UPLOAD_BYTES,
+    warm_up: bool = True,
 ) -> FastAPI:
-    """``url`` is where the service will be reached; other processes of this user are told once it is up."""
+    """``url`` is where the service will be reached; other processes of this user are told once it is up. ``warm_up``:
+    unasked, too."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
@@ -66,8 +78,10 @@ def create_app(
             uploads = Uploads(engine.owner.folder)
             with closing(Jobs(engine.owner.folder / "jobs.db")) as jobs:
                 await asyncio.to_thread(uploads.recover, jobs)
-                runner = JobRunner(jobs, partial(begin, engine), writing)
+                warmer = Warmer(engine, automatic=warm_up)
+                runner = JobRunner(jobs, partial(begin, engine), writing, changed=warmer.wake)
                 running = asyncio.create_task(runner.run())
+                warming = asyncio.create_task(warmer.run())
                 if url:  # what the process before left half done has been put right by now
                     engine.owner.announce(url)
                     log.info("openbook answers at %s", url)
@@ -79,10 +93,12 @@ def create_app(
                         "runner": runner,
                         "uploads": uploads,
                         "max_upload_bytes": max_upload_bytes,
+                        "warmer": warmer,
                     }
                 finally:
                     running.cancel()
-                    await asyncio.wait([loading, running])
+                    warming.cancel()
+                    await asyncio.wait([loading, running, warming])
                     async with (
                         writing
                     ):  # a write that was broken off ends its step before the store is closed
@@ -99,6 +115,7 @@ def create_app(
     app.include_router(job_routes.router)
     app.include_router(upload_routes.router)
     app.include_router(target_routes.router)
+    app.include_router(warm_routes.router)
     problems.install(app)
     app.add_middleware(SmallBodiesOnly, limit=MAX_BODY_BYTES, streamed=[upload_routes.PATH])
     if is_loopback(host):  # elsewhere the machine's names are not known

@@ -20,10 +20,18 @@ PROGRESS_S = 0.5  # seconds between two notes of where a job is
 
 
 class JobRunner:
-    """``start`` begins a run of ingestion; ``writing`` is held while one is at work: one writer at a time."""
+    """``start`` begins a run of ingestion; ``writing`` is held while one is at work: one writer at a time.
+    ``changed`` is told that one has ended."""
 
-    def __init__(self, jobs: Jobs, start: Callable[[Run], Iterator[Event]], writing: asyncio.Lock) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        start: Callable[[Run], Iterator[Event]],
+        writing: asyncio.Lock,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self.jobs = jobs
+        self._changed = changed
         self._start = start
         self._writing = writing
         self._wake = asyncio.Event()
@@ -67,6 +75,7 @@ class JobRunner:
             error = RagError("An error that openbook did not expect.", "The service's log has the details.")
         ended = await asyncio.to_thread(self.jobs.end, job.id, error)
         log.info("job %s: %s %s", job.id, ended.state, ended.error or ended.counts)
+        self._changed()
 
     def _goes_on(self, id_: str, event: Event) -> bool:
         """Notes the event; False where the job has been cancelled, be it asked for again by now."""

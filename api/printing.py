@@ -70,6 +70,8 @@ def print_status(now: Status) -> None:
     rows |= {"model": now.model, "embedder": now.embedder}
     for name, value in rows.items():
         out.print(f"{name + ':':13} {value}", markup=False)
+    if now.warm_tokens is not None:
+        out.print(f"{'warm:':13} {now.warm_tokens:,} tokens", markup=False)
     for name, size in now.collections.items():
         _print_size(name, size)
     for job in now.jobs:

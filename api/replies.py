@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from ingest.catalog import Size
 from ingest.jobs import Pending
 from rag.conversations import Summary
+from rag.pinned import Pin
 from rag.types import Hit
+from rag.warm import Warmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,20 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedList:
+    collection: str
+    pinned: tuple[Pin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WarmReport:
+    warmed: tuple[Warmed, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """``url`` is None where no service runs, ``model_url`` where it runs no model server of its own; ``jobs`` are those
-    that run or wait for a service."""
+    that run or wait for a service, ``warm_tokens`` what was prefilled beforehand and is in the model server's cache."""
 
     version: str
     pid: int
@@ -43,3 +56,4 @@ class Status:
     collections: dict[str, Size]
     jobs: tuple[Pending, ...] = ()
     model_url: str | None = None
+    warm_tokens: int | None = None

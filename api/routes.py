@@ -124,13 +124,13 @@ async def _answer_events(first: Event, rest: AsyncGenerator[Event, None]) -> Asy
         Answer: "answer",
     }
     # A client that goes away ends the generation: it is closed now, not when it is collected.
-    async with aclosing(rest), aclosing(_reported(names, rest)) as messages:
+    async with aclosing(rest), aclosing(reported(names, rest)) as messages:
         yield event_of(names[type(first)], first)
         async for message in messages:
             yield message
 
 
-async def _reported(
+async def reported(
     names: dict[type[Any], str], events: AsyncIterator[Any]
 ) -> AsyncGenerator[dict[str, str], None]:
     """Events by name; once a stream has begun, an error is its last event."""
@@ -171,7 +171,7 @@ def _collections(asked: str | list[str]) -> str | tuple[str, ...]:
 )
 async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
     run = await asyncio.to_thread(begin, engine, await asked_for(body))
-    return EventSourceResponse(_ingest_events(run, request.state.writing))
+    return EventSourceResponse(_ingest_events(run, request))
 
 
 @router.post(
@@ -183,7 +183,7 @@ async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> Eve
 )
 async def reindex(body: ReindexRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
     await asyncio.to_thread(engine.rag.store.open, body.collection, any_embedder=True)
-    return EventSourceResponse(_ingest_events(reindexed(engine.rag, body.collection), request.state.writing))
+    return EventSourceResponse(_ingest_events(reindexed(engine.rag, body.collection), request))
 
 
 async def asked_for(body: IngestRequest) -> Run:
@@ -197,16 +197,20 @@ async def asked_for(body: IngestRequest) -> Run:
     return Run(body.collection, tuple(body.paths), body.prune, body.retry, changed, body.dry, body.explicit)
 
 
-async def _ingest_events(run: Iterator[Happening], writing: asyncio.Lock) -> AsyncIterator[dict[str, str]]:
+async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIterator[dict[str, str]]:
     names: dict[type[Any], str] = {
         Found: "found", Progress: "progress", FileResult: "file", Report: "report"
     }  # fmt: skip
     # One writer at a time: two would fight for the processor and could meet on a document.
+    writing: asyncio.Lock = request.state.writing
     if writing.locked():
         yield event_of("waiting", Waiting())
-    async with writing, aclosing(_reported(names, _steps(run))) as messages:
-        async for message in messages:
-            yield message
+    try:
+        async with writing, aclosing(reported(names, _steps(run))) as messages:
+            async for message in messages:
+                yield message
+    finally:
+        request.state.warmer.wake()
 
 
 async def _steps(run: Iterator[Happening]) -> AsyncIterator[Any]:
@@ -239,7 +243,7 @@ async def documents(engine: EngineOf, collection: Annotated[str, Query()] = "def
 )
 async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> catalog.Removal:
     async with request.state.writing:
-        return await asyncio.to_thread(
+        removal = await asyncio.to_thread(
             catalog.removed,
             engine.rag.store,
             request.state.uploads,
@@ -249,6 +253,8 @@ async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> cat
             Path(body.folder),
             everything=body.all,
         )
+        request.state.warmer.wake()
+        return removal
 
 
 @router.get("/v1/status", responses=problems_of(503), summary="What this service is, holds and does")
@@ -264,6 +270,7 @@ async def status(engine: EngineOf, request: Request) -> Status:
         collections=await asyncio.to_thread(catalog.sizes, engine.rag.store, engine.rag.embedder),
         jobs=tuple(await asyncio.to_thread(request.state.runner.jobs.pending)),
         model_url=engine.server.status.url if engine.server else None,
+        warm_tokens=await asyncio.to_thread(lambda: request.state.warmer.warm_up.resident),
     )
 
 

@@ -92,6 +92,26 @@ class RemoveRequest(Request):
     collection: str = "default"
 
 
+class PinRequest(Request):
+    names: list[str] = Field(min_length=1, description="As RemoveRequest has them.")
+    folder: str = Field("/", description="Where relative paths in names begin.")
+    collection: str = "default"
+
+
+class UnpinRequest(Request):
+    names: list[str] = []
+    folder: str = Field("/", description="Where relative paths in names begin.")
+    all: bool = False
+    collection: str = "default"
+
+
+class WarmRequest(Request):
+    collection: str | None = Field(None, description="One collection; by default all.")
+    questions: list[Text] = Field(
+        [], description="Then what these would read of that collection, or of default."
+    )
+
+
 class Check(BaseModel):
     ok: bool
     detail: str

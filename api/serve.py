@@ -45,6 +45,7 @@ async def _serve(settings: Settings) -> None:
                 host=settings.host,
                 url=url_of(settings),
                 max_upload_bytes=settings.max_upload_bytes,
+                warm_up=settings.warm_up,
             )
             config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
             await _Server(config).serve(sockets=[listening])

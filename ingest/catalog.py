@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from ingest.documents import is_outdated
 from ingest.passages import max_characters_for
@@ -15,6 +16,18 @@ from rag.errors import BadRequest, CollectionNotFound, DocumentNotFound, RagErro
 from rag.ports import Embedder, Index, Reader, Store
 from rag.reading import read
 from rag.types import Document
+
+
+class Named(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,7 @@ def removed(
         return Removal(collection, tuple(dropped), tuple(file.name for file in sent.values()))
     index = _opened(store, collection, missing_ok=bool(sent))
     documents = index.documents() if index else []
-    meant = [_meant(documents, list(sent.values()), name, folder, collection) for name in names]
+    meant = [named(documents, name, folder, collection, list(sent.values())) for name in names]
     files: set[str | None] = {file.source for _, named in meant for file in named}
     came_from = {document.id: _file_of(document, sent) for document in documents}
     chosen = {document.id: document for named, _ in meant for document in named}
@@ -141,9 +154,10 @@ def _file_of(document: Document, sent: Mapping[str, Sent]) -> str | None:
     return source or None
 
 
-def _meant(
-    documents: Sequence[Document], sent: Sequence[Sent], name: str, folder: Path, collection: str
-) -> tuple[list[Document], list[Sent]]:
+def named(
+    documents: Sequence[N], name: str, folder: Path, collection: str, sent: Sequence[Sent] = ()
+) -> tuple[list[N], list[Sent]]:
+    """What a name means of them, as ``removed`` has it. Raises DocumentNotFound, BadRequest."""
     uri = _uri(name, folder)
     found = [document for document in documents if name == document.id or _is_at(document.source, name, uri)]
     files = [file for file in sent if _is_at(file.source, name, uri)]

@@ -11,6 +11,7 @@ import api.calibrate_cli
 import api.chat_cli
 import api.cli
 import api.target_cli
+import api.warm_cli
 import evals.cli
 import evals.simulator.cli
 import ingest.cli
@@ -57,6 +58,9 @@ for command in (
     ingest.cli.reindex,
     api.cli.doctor,
     api.calibrate_cli.calibrate,
+    api.warm_cli.pin,
+    api.warm_cli.unpin,
+    api.warm_cli.warm,
     evals.cli.verify,
     evals.simulator.cli.simulate,
 ):

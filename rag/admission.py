@@ -243,6 +243,7 @@ class Gate:
     def __init__(self, rules: Rules | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._line, self._clock = Line(rules), clock
         self._calls: dict[Ticket, asyncio.Event] = {}
+        self.questions = 0  # that have come so far; what is read in the background is none
 
     @property
     def requests(self) -> int:
@@ -253,6 +254,7 @@ class Gate:
     def entered(self, ticket: Ticket) -> Iterator[None]:
         """A place in the line. Raises Overloaded."""
         self._line.enter(ticket, self._clock())
+        self.questions += not ticket.background
         try:
             yield
         finally:

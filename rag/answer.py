@@ -18,9 +18,10 @@ from rag.admission import Waiting as Waiting
 from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
 from rag.conversation import Turn
 from rag.conversations import Conversations
-from rag.gather import USUAL_TOKENS, gather
+from rag.gather import USUAL_TOKENS, gather, read_pinned
 from rag.gather import Limits as Limits
 from rag.grow import Asked
+from rag.pinned import SHARE, Pinned, Pins
 from rag.plan import Costs, Plan, plan
 from rag.ports import Embedder, Generator, ModelInfo, Reader, Reranker, Store, TokenCounter
 from rag.reading import read
@@ -31,6 +32,7 @@ from rag.serving import Serving
 from rag.stages import Stages
 from rag.template import Remembered
 from rag.types import Answer, Context, Hit, Question, Receipt
+from rag.usual import Usual
 
 T = TypeVar("T")
 
@@ -69,11 +71,13 @@ class Rag:
         costs: Costs | None = None,
         gate: Gate | None = None,
         collection_settings: CollectionSettings | None = None,
+        usual: Usual | None = None,
     ) -> None:
         self.store, self.embedder, self.tokens = store, embedder, tokens
         self.generator, self.limits, self.reranker = generator, limits, reranker
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
         self.collection_settings = collection_settings or CollectionSettings()
+        self.pins, self.usual = Pins(self.collection_settings), usual or Usual()
         residency = Residency(Remembered(tokens.encode))
         self.serving = Serving(gate or Gate(), residency, costs)
 
@@ -105,6 +109,8 @@ class Rag:
                 answer = account.nothing_read(question, made.context, made.hits, receipt, stages)
             turn = made.grown.turn(answer.text)
             await asyncio.to_thread(self.conversations.add, question.conversation, turn, answer)
+            if made.begun and not made.grown.past:
+                await asyncio.to_thread(self.usual.note, question.collections, made.begun)
         yield answer
 
     async def answer(self, question: Question) -> Answer:
@@ -114,6 +120,14 @@ class Rag:
                 if isinstance(event, Answer):
                     return event
         raise AssertionError("a stream ends with an answer")
+
+    async def plan(self, question: Question) -> Plan:
+        """What would be sent now for a question that stands alone."""
+        await self.check(question)
+        model = await self.generator.model()
+        work = partial(self._planned, question, question.text, (), model, Stages())
+        made, _ = await self._reading(question, work)
+        return made
 
     async def check(self, question: Question) -> None:
         """Raises what is wrong with a question before a model is asked anything."""
@@ -155,7 +169,8 @@ class Rag:
     ) -> tuple[Plan, tuple[int, int]]:
         budget = self.limits.budget(question, model.window, self.tokens)
         hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
-        material = gather(index, question, hits, budget.documents, self.tokens)
+        pinned = self.pinned(question, index, budget.documents)
+        material = gather(index, question, hits, budget.documents, self.tokens, pinned)
         asked = Asked(question, searched_for, material, turns, partial(self.serving.residency.lead, model))
         server = self.serving.known(model)
         of_collections = self.collection_settings.values(TARGET_TTFT_MS, question.collections)
@@ -166,7 +181,13 @@ class Rag:
 
     def _gathered(self, question: Question, budget: int, index: Reader) -> Context:
         hits = self._retrieved(question, question.text, self.limits.hits(budget), Stages(), index)
-        return gather(index, question, hits, budget, self.tokens).context(budget)
+        pinned = self.pinned(question, index, budget)
+        return gather(index, question, hits, budget, self.tokens, pinned).context(budget)
+
+    def pinned(self, question: Question, index: Reader, budget: int) -> Pinned:
+        """What is read first for a question with so many tokens for documents."""
+        ids = [pin.id for pin in self.pins.of(question.collections)]
+        return read_pinned(index, question, ids, budget // SHARE, self.tokens)
 
     def _retrieved(
         self, question: Question, searched_for: str, limit: int, stages: Stages, index: Reader

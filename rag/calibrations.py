@@ -7,21 +7,20 @@ line each, written whole, so that a process that is killed loses at most the lin
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import platform
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rag import priors
+from rag import jsonl, priors
 from rag.errors import BadSetting
 from rag.ports import ModelInfo
 from rag.prefill import ENOUGH, WINDOW, Cost, Observed, Sample, fit
@@ -80,15 +79,15 @@ class Calibration:
         self._of = of
 
     def load(self) -> list[tuple[str, Sample]]:
-        rows = _rows(self.path)
+        rows = jsonl.rows(self.path)
         return [(row["step"], _sample(row)) for row in rows if "step" in row]
 
     def keep(self, step: str, sample: Sample) -> None:
         """Raises BadSetting where the data folder cannot be written."""
         try:
             if not self.path.exists():
-                _append(self.path, {"fingerprint": asdict(self._of)})
-            _append(self.path, {"step": step} | asdict(sample))
+                jsonl.append(self.path, {"fingerprint": asdict(self._of)})
+            jsonl.append(self.path, {"step": step} | asdict(sample))
         except OSError as error:
             raise BadSetting(
                 f"The calibration cannot be kept in {self.path}: {error}",
@@ -165,7 +164,7 @@ class _Page:
         samples = [sample for _, sample in calibration.load()]
         self.observed = _observed(samples, model)
         self._lines = 0
-        for row in _rows(self._path):
+        for row in jsonl.rows(self._path):
             self.observed.add(_sample(row))
             self._lines += 1
 
@@ -176,11 +175,11 @@ class _Page:
         return state != self._loaded and (state is None or time.time_ns() - state[0] > SETTLED_S * 10**9)
 
     def keep(self, sample: Sample) -> None:
-        _append(self._path, asdict(sample))
+        jsonl.append(self._path, asdict(sample))
         self._lines += 1
         if self._lines >= 4 * WINDOW:
-            latest = list(_rows(self._path))[-WINDOW:]
-            _replace(self._path, latest)
+            latest = list(jsonl.rows(self._path))[-WINDOW:]
+            jsonl.replace(self._path, latest)
             self._lines = len(latest)
 
     def _state(self) -> tuple[int, int] | None:
@@ -200,31 +199,3 @@ def _observed(samples: list[Sample], model: str) -> Observed:
 
 def _sample(row: dict[str, Any]) -> Sample:
     return Sample(int(row["new"]), int(row["cached"]), float(row["seconds"]))
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """What a crash cut short is left out."""
-    try:
-        text = path.read_text()
-    except OSError:
-        return
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            yield row
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    # The line break comes first, so that one that a crash cut short does not spoil the next.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(f"\n{json.dumps(row)}")
-
-
-def _replace(path: Path, rows: list[dict[str, Any]]) -> None:
-    aside = path.with_suffix(".new")
-    aside.write_text("\n".join(map(json.dumps, rows)))
-    aside.replace(path)

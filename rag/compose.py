@@ -10,7 +10,7 @@ from typing import Protocol
 
 import httpx
 
-from rag import calibrations
+from rag import calibrations, usual
 from rag.admission import Gate, Rules
 from rag.answer import Limits, Rag
 from rag.calibrations import CostBook, CostsAt
@@ -29,6 +29,7 @@ from rag.ports import Store, TokenCounter
 from rag.settings import Settings
 from rag.store.edge import EdgeStore
 from rag.template import Encode
+from rag.usual import Usual
 
 # What SmolLM2-135M can still make sense of, and what a laptop's CPU prefills in a few seconds; docs/log.md.
 MANAGED_CONTEXT_TOKENS, MANAGED_ANSWER_TOKENS = 1000, 128
@@ -89,6 +90,7 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
             costs=costs(settings, server),
             gate=gate(settings),
             collection_settings=CollectionSettings(settings.data_dir / FILE),
+            usual=Usual(settings.data_dir / usual.FILE),
         )
         yield Engine(rag, owner, server, preload=embedder.load)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from rag import filters, order, prompt
+from rag.choice import Choice, choose, nearest
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
-from rag.pack import Choice, Heading, choose, nearest, pack, pack_whole
+from rag.pack import Heading, by_source, pack, pack_whole
+from rag.pinned import NOTHING, Pinned
 from rag.ports import Reader, TokenCounter
 from rag.text import is_unicode
 from rag.types import Block, Context, Document, Hit, Passage, Question
@@ -25,8 +28,9 @@ GROWING = 2
 # A long budget needs more hits to be filled: one for so many tokens of it, up to a bound on what a search costs.
 TOKENS_PER_HIT, MOST_HITS = 80, 400
 
-# From a context, and the revision of each document of which more may be read, to the blocks to begin with.
-Lead = Callable[[Context, Mapping[str, str]], Sequence[order.Name]]
+# From a context, the revision of each document of which more may be read, and the blocks that the context begins with
+# in any case, to those to go on with.
+Lead = Callable[[Context, Mapping[str, str], Sequence[order.Name]], Sequence[order.Name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,12 @@ class Limits:
 
 
 def gather(
-    index: Reader, question: Question, hits: Sequence[Hit], budget: int, tokens: TokenCounter
+    index: Reader,
+    question: Question,
+    hits: Sequence[Hit],
+    budget: int,
+    tokens: TokenCounter,
+    pinned: Pinned = NOTHING,
 ) -> Material:
     """What may be read of the index for a question with any budget up to this one."""
     counted = Counted(index, tokens)
@@ -104,9 +113,39 @@ def gather(
         for hit in hits
         if (passage := known.get((hit.document.id, hit.passage.ordinal)))
     ]
-    return Material(
-        counted, question, hits, documents, texts, choose(current, texts, question.policy), corpus
-    )
+    choice = choose(current, texts, question.policy)
+    return Material(counted, question, hits, documents, texts, choice, corpus, pinned)
+
+
+def read_always(
+    index: Reader, question: Question, budget: int, tokens: TokenCounter, pinned: Pinned
+) -> Context:
+    """What every question of these collections begins with: all of a small corpus, else what is pinned."""
+    counted = Counted(index, tokens)
+    corpus = _corpus(counted, budget)
+    return Material(counted, question, (), {}, {}, choose((), {}), corpus, pinned).context(budget)
+
+
+def read_pinned(
+    index: Reader, question: Question, ids: Sequence[str], limit: int, tokens: TokenCounter
+) -> Pinned:
+    """Of the documents ``ids`` those that the filter admits, each whole, as far as ``limit`` tokens hold them."""
+    counted, left = Counted(index, tokens), limit
+    blocks: list[Block] = []
+    over: list[Document] = []
+    for document in sorted(index.documents(ids) if ids else (), key=by_source):
+        passages = counted.read(document) if filters.admits(question.among, document) else []
+        whole = passages and len(passages) == document.passages  # not where it is replaced at this moment
+        if not whole or not all(filters.admits_passage(question.among, passage) for passage in passages):
+            continue
+        block = Block(len(blocks) + 1, document, tuple(passages))
+        cost = counted.headings([document], {document.id: passages})[document.id].first + block.tokens
+        if cost > left:
+            over.append(document)
+        else:
+            blocks.append(block)
+            left -= cost
+    return Pinned(tuple(blocks), tuple(over), limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +167,22 @@ class Material:
     texts: Mapping[str, Sequence[Passage]]
     choice: Choice
     corpus: Corpus | None
+    pinned: Pinned = NOTHING
 
     def context(self, budget: int, lead: Lead | None = None) -> Context:
-        """All of a small corpus, else what the hits and the policy choose, after the blocks with which ``lead``
-        begins it."""
+        """All of a small corpus, else what the hits and the policy choose, after what is pinned and the blocks with
+        which ``lead`` goes on."""
+        pinned = self.pinned.ids
         if self.corpus:
             texts = self.corpus.texts
             headings = self.counted.headings(self.corpus.documents, texts)
-            if whole := pack_whole(self.corpus.documents, texts, budget, headings):
+            if whole := pack_whole(self.corpus.documents, texts, budget, headings, pinned):
                 return whole
-        context = self._packed(budget, ())
-        names = lead(context, {d.id: d.revision for d in self.documents.values()}) if lead else ()
-        return self._packed(budget, self._named(names)) if names else context
+        context = self._packed(budget, self.pinned.blocks)
+        begun = [order.name_of(b) for b in takewhile(lambda b: b.document.id in pinned, context.blocks)]
+        more = {d.id: d.revision for d in self.documents.values() if d.id not in pinned}
+        names = lead(context, more, begun) if lead else ()
+        return self._packed(budget, (*self.pinned.blocks, *self._named(names))) if names else context
 
     def follow_up(self, budget: int, sent: Collection[order.Place]) -> Context:
         """What is nearest, of which what was ``sent`` before takes nothing of the budget."""
@@ -150,9 +193,11 @@ class Material:
 
     def _packed(self, budget: int, lead: Sequence[Block]) -> Context:
         headed = {id_: list(passages) for id_, passages in self.texts.items()}
+        documents = dict(self.documents)
         for block in lead:
-            headed[block.document.id] += block.passages
-        headings = self.counted.headings(list(self.documents.values()), headed)
+            headed[block.document.id] = [*headed.get(block.document.id, ()), *block.passages]
+            documents[block.document.id] = block.document
+        headings = self.counted.headings(list(documents.values()), headed)
         return pack(self.choice, self.texts, budget, headings, lead)
 
     def _named(self, names: Sequence[order.Name]) -> list[Block]:

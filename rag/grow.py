@@ -67,6 +67,7 @@ class Grown:
         """What the receipt says of it."""
         if self.asked.searched_for != self.asked.question.text:
             yield f"Searched for: {self.asked.searched_for}"
+        yield from self.asked.material.pinned.notes(self.context.blocks)
         if self.repack:
             yield f"The context was packed anew: {self.repack.reason}."
             if self.repack.dropped:
@@ -96,8 +97,9 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
         fresh = asked.material.context(budget.documents, asked.lead)
         return Grown(asked, fresh, fresh)
     sent = [block for each in past for block in each.blocks]
+    pinned = asked.material.pinned.without({block.document.id for block in sent})
     places = {(p.document_id, p.ordinal) for block in sent for p in block.passages}
-    fresh = asked.material.follow_up(budget.documents, places)
+    fresh = replace(asked.material, pinned=pinned).follow_up(budget.documents, places)
     new = conversation.appended(sent, fresh)
     room = budget.room - conversation.size_of_words(past, tokens)
     most = min(room, asked.question.max_context_tokens or GROWN * budget.documents)

@@ -82,13 +82,18 @@ class Tree:
             node.tokens, node.keys = block.tokens, own
 
     def lead(
-        self, chosen: Mapping[Place, int], budget: int, documents: Mapping[str, str], cache: Cache
+        self,
+        chosen: Mapping[Place, int],
+        budget: int,
+        documents: Mapping[str, str],
+        cache: Cache,
+        begun: Sequence[Name] = (),
     ) -> tuple[Name, ...]:
-        """The path to begin with. ``chosen``: the tokens of each passage that is to be read; ``documents``: the
-        revision of each document of which more may be read."""
+        """The path to go on with behind the blocks ``begun``. ``chosen``: the tokens of each passage that is to be
+        read; ``documents``: the revision of each document of which more may be read."""
         self._prune(cache)
         spare = int(budget * SPARE)
-        best, open_ = _Path(), [(self._root, _Path())]
+        best, open_ = _Path(), [(node, _Path()) for node in self._behind(begun)]
         while open_:
             node, path = open_.pop()
             best = max(best, path, key=lambda each: each.gain)
@@ -100,6 +105,13 @@ class Tree:
                 if extra <= spare and cache.resident(child.keys) == len(child.keys):
                     open_.append((child, _Path((*path.names, name), path.wanted + wanted, extra)))
         return best.names
+
+    def _behind(self, names: Sequence[Name]) -> list[_Node]:
+        """The node of these blocks, if they were sent."""
+        node: _Node | None = self._root
+        for name in names:
+            node = node.children.get(name) if node else None
+        return [node] if node else []
 
     def _prune(self, cache: Cache) -> None:
         """Without what the server no longer holds."""

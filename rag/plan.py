@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from rag.choice import OVER_BUDGET
 from rag.gather import Budget
 from rag.grow import Asked, Grown, grow
-from rag.pack import OVER_BUDGET
 from rag.ports import ModelInfo, Reader, TokenCounter
 from rag.prefill import Cost
 from rag.residency import Prompt, Residency
 from rag.text import told_seconds
-from rag.types import Context, Drop, Hit
+from rag.types import Block, Context, Drop, Hit
 
 ROUNDS = 6  # a smaller context may find less in the cache, so its cost is looked at again
 LEAST_TOKENS = 128  # of documents: a target that affords fewer is not kept
@@ -54,6 +54,12 @@ class Plan:
     @property
     def hits(self) -> Sequence[Hit]:
         return self.grown.asked.material.hits
+
+    @property
+    def begun(self) -> Sequence[Block]:
+        """The blocks behind the instructions and what is pinned."""
+        pinned = self.grown.asked.material.pinned.ids
+        return [block for block in self.grown.first_blocks if block.document.id not in pinned]
 
     @property
     def cached(self) -> int:

@@ -37,9 +37,22 @@ class Prompt:
         return len(self.encoded.ids) if self.encoded else None
 
     def beginning(self, tokens: int) -> Prompt:
-        """Its first tokens, which ask for nothing."""
+        """Its first tokens, which ask for nothing, with the blocks that end in them."""
         assert self.encoded
-        return Prompt((), (), Encoded(self.encoded.ids[:tokens], ()))
+        ends = tuple(end for end in self.ends if end <= tokens)
+        cached = None if self.cached is None else min(self.cached, tokens)
+        blocks = self.blocks[: max(0, len(ends) - 1)]
+        return Prompt((), blocks, Encoded(self.encoded.ids[:tokens], ends), cached)
+
+    @property
+    def shared(self) -> Prompt:
+        """Up to the end of its last block, which is what others may begin with, too."""
+        return self.beginning(self.ends[-1])
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """Of the instructions, which are the first piece, and of each block."""
+        return self.encoded.ends[: len(self.blocks) + 1] if self.encoded else ()
 
 
 @dataclass(slots=True)
@@ -63,17 +76,20 @@ class Residency:
         self._held: _Held | None = None
         self._lock = Lock()
 
-    def lead(self, model: ModelInfo, context: Context, documents: Mapping[str, str]) -> tuple[Name, ...]:
-        """The blocks to begin a context with instead of its own order; ``documents`` as rag.order has it."""
+    def lead(
+        self, model: ModelInfo, context: Context, documents: Mapping[str, str], begun: Sequence[Name] = ()
+    ) -> tuple[Name, ...]:
+        """The blocks to begin a context with, or to go on with behind those ``begun``, instead of its own order;
+        ``documents`` as rag.order has it."""
         with self._lock:
             if (held := self._of(model)) is None:
                 return ()
             chosen = {
                 (passage.document_id, passage.ordinal): passage.tokens
-                for block in context.blocks
+                for block in context.blocks[len(begun) :]
                 for passage in block.passages
             }
-            return held.tree.lead(chosen, context.budget, documents, held.cache)
+            return held.tree.lead(chosen, context.budget, documents, held.cache, begun)
 
     def prompt(self, model: ModelInfo, messages: Sequence[Message], blocks: Sequence[Block]) -> Prompt:
         encoded = None
@@ -100,6 +116,26 @@ class Residency:
             return None
         held.tree.add(prompt.blocks, _own(keys, prompt, held.cache.block_size))
         return Sent(self, model, prompt, held, lease)
+
+    def forget(self) -> None:
+        """The server has begun anew."""
+        with self._lock:
+            self._held = None
+
+    def keys(self, model: ModelInfo, prompt: Prompt) -> list[bytes]:
+        """Of the full blocks of the server's cache that a prompt fills."""
+        with self._lock:
+            held = self._of(model)
+            return held.cache.keys(prompt.ids) if held else []
+
+    def resident(self, chains: Sequence[Sequence[bytes]]) -> int | None:
+        """Tokens in those of these prompts' cache blocks that are there, each counted once; None where nothing is known
+        of the server."""
+        with self._lock:
+            if (held := self._held) is None:
+                return None
+            there = {key for keys in chains for key in keys[: held.cache.resident(keys)]}
+            return len(there) * held.cache.block_size
 
     def ended(self, sent: Sent, text: str, last: Delta) -> None:
         """The server has answered, or was stopped, after ``text``."""
@@ -143,8 +179,7 @@ class Sent:
 
 def _own(keys: Sequence[bytes], prompt: Prompt, block_size: int) -> list[Sequence[bytes]]:
     """The cache blocks that end in each block of the prompt; those of the instructions in the first."""
-    assert prompt.encoded
-    ends = [0, *prompt.encoded.ends[1 : len(prompt.blocks) + 1]]  # the first piece is the instructions
+    ends = [0, *prompt.ends[1:]]
     return [keys[ends[at] // block_size : end // block_size] for at, end in enumerate(ends[1:])]
 
 

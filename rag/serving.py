@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from rag.admission import Gate, Slice, Ticket, Waiting, slices
 from rag.plan import Costs, Plan, Server
-from rag.ports import ModelInfo
+from rag.ports import Generator, ModelInfo
 from rag.prefill import Cost
 from rag.reply import Reply
 from rag.residency import Prompt, Residency
@@ -64,6 +64,19 @@ class Serving:
                 yield text
         await self._observe(reply.model, reply.last.usage, reply.first_s)
 
+    async def warm(self, prompt: Prompt, server: Server, generator: Generator) -> Reply:
+        """Leaves a prompt in the server's cache, in turns that nobody else waits for. What comes of it is nothing but
+        the reply's times and counts. Raises Overloaded."""
+        assert prompt.tokens is not None
+        assert server.model.cache
+        cost, block = server.cost or ROUGHLY, server.model.cache.block_size
+        ticket, reply = Ticket(background=True), Reply(generator, server.model, 1, Stages())
+        with self.gate.entered(ticket):
+            for part in slices(cost, prompt.cached or 0, prompt.tokens, _slice_s(cost), block):
+                async with self.gate.turn(ticket, part.seconds):
+                    await self._read(prompt.beginning(part.end), reply)
+        return reply
+
     async def _waiting(self, ticket: Ticket, seconds: float, reply: Reply) -> AsyncGenerator[Waiting, None]:
         began, waited = time.perf_counter(), False
         async with aclosing(self.gate.waiting(ticket, seconds)) as reports:
@@ -98,7 +111,11 @@ def _slices(plan: Plan) -> list[Slice]:
     whole = [Slice(plan.cached, plan.cached + plan.new, seconds)]
     if prompt.tokens is None or prompt.cached is None or cost is None or shape is None:
         return whole
-    slice_s = max(SLICE_S, FIXED_SHARE * cost.fixed)
+    slice_s = _slice_s(cost)
     if seconds <= 2 * slice_s:
         return whole
     return slices(cost, prompt.cached, prompt.tokens, slice_s, shape.block_size)
+
+
+def _slice_s(cost: Cost) -> float:
+    return max(SLICE_S, FIXED_SHARE * cost.fixed)

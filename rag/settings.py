@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(
         300.0, gt=0, description="A question that would wait longer for the model server is refused."
     )
+    warm_up: bool = Field(
+        True, description="Let the service prefill what questions will begin with, while nobody asks."
+    )
     rewrite_follow_ups: bool = Field(
         False, description="Let the model make follow-up questions self-contained; by default a rule does."
     )

@@ -94,6 +94,7 @@ class CachingGenerator(FakeGenerator):
         self.ids: list[Sequence[int]] = []
 
     async def model(self) -> ModelInfo:
+        await super().model()
         return self.info
 
     async def stream(

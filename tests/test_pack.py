@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
-from rag.pack import Heading, choose, pack, pack_whole
+from rag.choice import choose
+from rag.pack import Heading, pack, pack_whole
 from rag.types import Block, Context, Document, Hit, Passage, Policy
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, document, passages
 from rag.answer import Limits, Rag
+from rag.choice import OVER_BUDGET
 from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
-from rag.pack import OVER_BUDGET
 from rag.plan import LEAST_TOKENS
 from rag.ports import CacheShape, ModelInfo
 from rag.store.edge import EdgeStore

@@ -114,6 +114,27 @@ def test_a_follow_up_finds_the_turn_before_it_in_the_prefix_cache(service: Servi
     assert second.usage.cached >= 0.9 * first.usage.prompt
 
 
+def test_what_was_warmed_is_not_prefilled_for_the_next_question(service: Service) -> None:
+    service.run("pin", "samples/kittle-point.eml", "-c", "samples")
+    try:
+        (warmed,) = [
+            step
+            for step in service.json("warm", "-c", "samples")["warmed"]
+            if "every question" in step["what"]
+        ]
+        assert warmed["tokens"] > 2 * BLOCK
+        body = {"question": "Who keeps the spare seals of the gauges?", "collection": "samples"}
+        reply = httpx.post(f"{service.url}/v1/answer", json=body, timeout=300)
+        assert reply.status_code == 200, reply.text
+        receipt = wire.load(Answer, reply.json()).receipt
+        assert receipt.read[0].source.endswith("kittle-point.eml")
+        assert receipt.usage is not None
+        assert receipt.usage.cached == receipt.predicted_cached == warmed["tokens"] // BLOCK * BLOCK
+        assert service.json("status")["warm_tokens"] >= receipt.usage.cached
+    finally:
+        service.run("unpin", "--all", "-c", "samples")
+
+
 def test_command_line_answers(service: Service, samples: Path) -> None:
     check_answer(service.json("ask", QUESTION, "-c", "samples"), samples)
     told = service.run("ask", QUESTION, "-c", "samples").stdout
