@@ -24,7 +24,7 @@ AGAIN, AGAIN_AT_MOST = 0.15, 0.3
 FADE, FADE_BACK = 0.2, 0.19  # what follows explains more often than what comes before
 GROWTH = 32  # neighbours on either side of a hit
 # What is left from one passage to the next of a page or section of at most LITTLE tokens, which is best read whole.
-WITHIN, LITTLE = 0.9, 500
+WITHIN, LITTLE = 0.7, 500
 NEAR = 0.8  # of the best score, for what a follow-up adds
 OVER_BUDGET = "over the token budget"
 
