@@ -25,7 +25,7 @@ FADE, FADE_BACK = 0.2, 0.19  # what follows explains more often than what comes 
 GROWTH = 32  # neighbours on either side of a hit
 # What is left from one passage to the next of a page or section of at most LITTLE tokens, which is best read whole.
 WITHIN, LITTLE = 0.7, 500
-NEAR = 0.9  # of the best score, for what a follow-up adds
+NEAR = 0.87  # of the best score, for what a follow-up adds
 OVER_BUDGET = "over the token budget"
 
 Place = tuple[str, int]  # a passage: its document's id and its ordinal

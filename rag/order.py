@@ -96,8 +96,8 @@ class Tree:
         best, open_ = _Path(), [(node, _Path()) for node in self._behind(begun)]
         while open_:
             node, path = open_.pop()
-            best = max(best, path, key=lambda each: each.gain)
-            for name, child in node.children.items():
+            best = max(best, path, key=lambda each: each.gain)  # of equal ones the oldest, again and again
+            for name, child in reversed(node.children.items()):
                 if documents.get(name.document_id) != name.revision:
                     continue
                 wanted = sum(chosen.get(place, 0) for place in name.places)

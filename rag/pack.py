@@ -75,14 +75,17 @@ class _Shelf:
         self._headings = headings
         self.taken: dict[str, set[int]] = {}
         self._put: set[Place] = set()  # in blocks of their own, which nothing joins
+        self._before = ""  # the document of the last of them
         self._begun: set[str] = set()  # documents of which there are others
         self.tokens = 0
 
     def put(self, block: Block, limit: int) -> bool:
         """Takes a whole block, if it fits."""
-        cost = self._headings[block.document.id].first + block.tokens
+        heading = self._headings[block.document.id]
+        cost = block.tokens + (heading.again if block.document.id == self._before else heading.first)
         if self.tokens + cost > limit:
             return False
+        self._before = block.document.id
         places = [(passage.document_id, passage.ordinal) for passage in block.passages]
         self._put.update(places)
         for document_id, ordinal in places:

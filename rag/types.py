@@ -330,7 +330,7 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several; ``policy``
-    is how the context is packed (rag/choice.py), ``conversation`` the id of the one that it goes on. So much is read that
+    says what is read (rag/choice.py), ``conversation`` is the id of the one that it goes on. So much is read that
     the answer begins within ``target_ttft_ms``. Higher ``priority`` waits less, and each ``client`` has its share."""
 
     text: str
