@@ -123,7 +123,8 @@ def test_what_was_warmed_is_not_prefilled_for_the_next_question(service: Service
             if "every question" in step["what"]
         ]
         assert warmed["tokens"] > 2 * BLOCK
-        body = {"question": "Who keeps the spare seals of the gauges?", "collection": "samples"}
+        # Few tokens, or the reply may circle; one that is cut has no count of what was cached.
+        body = {"question": "Who keeps the spare seals?", "collection": "samples", "max_answer_tokens": 8}
         reply = httpx.post(f"{service.url}/v1/answer", json=body, timeout=300)
         assert reply.status_code == 200, reply.text
         receipt = wire.load(Answer, reply.json()).receipt

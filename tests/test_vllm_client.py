@@ -52,6 +52,8 @@ def client(answer: Answer | Body, models: Any = MODELS, **options: Any) -> ChatC
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/models":
             return models if isinstance(models, httpx.Response) else httpx.Response(200, json=models)
+        if not request.url.path.endswith("/completions"):  # what only vLLM tells
+            return httpx.Response(404)
         return streaming(answer) if isinstance(answer, Body) else answer(request)
 
     return ChatClient(lambda: URL, transport=httpx.MockTransport(handle), **options)
@@ -339,6 +341,8 @@ async def test_the_address_is_asked_for_every_time() -> None:
     seen: list[int | None] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/v1/models":
+            return httpx.Response(404)
         seen.append(request.url.port)
         return httpx.Response(200, json=MODELS)
 

@@ -86,8 +86,6 @@ class ChatClient:
 
     async def _told(self, root: str, model: str) -> Told:
         """Asked once for each server that is reached: another one starts with another cache, if not another model."""
-        if self._encode is None:
-            return Told()
         if (told := self._told_by.get((root, model))) is None:
             told = self._told_by[root, model] = await tell(self._http, root, model, self._encode)
         return told

@@ -34,10 +34,12 @@ class Told:
     server: str = ""
 
 
-async def tell(http: httpx.AsyncClient, root: str, model: str, encode: Encode) -> Told:
-    """Nothing of what a server does not tell."""
+async def tell(http: httpx.AsyncClient, root: str, model: str, encode: Encode | None) -> Told:
+    """Nothing of what a server does not tell; no template without ``encode``."""
     told = Told(
-        await _template(http, root, model, encode), await _shape(http, root), await _version(http, root)
+        await _template(http, root, model, encode) if encode else None,
+        await _shape(http, root),
+        await _version(http, root),
     )
     log.info(
         "the model server at %s: %s, prompts as %s", root, told.cache, "ids" if told.template else "text"
