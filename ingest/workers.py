@@ -311,8 +311,13 @@ def _fail(outcome: Future[Any], error: BaseException) -> None:
 
 
 def _end(pool: ProcessPool) -> None:
+    # The pool lets go of its locks, which unlinks them, before it ends its workers. One that is still starting would
+    # not find them, and say so on the terminal: they are held here until all have ended.
+    channel = pool._pool_manager.worker_manager.workers_channel
+    held = channel and (channel.mutex.reader_mutex, channel.mutex.writer_mutex)
     pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
+    del held
 
 
 def _exit(code: int) -> str:

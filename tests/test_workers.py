@@ -287,6 +287,24 @@ def test_no_worker_outlives_its_parent_and_an_interrupt_shows_no_traceback_of_th
     assert b"Traceback" not in err, err.decode()
 
 
+def test_workers_that_are_ended_while_they_start_say_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    (tmp_path / "a.txt").write_text("a")
+    script.write_text(
+        "import pathlib\n"
+        "from ingest.workers import Workers\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in range(12):\n"
+        "        workers = Workers(8)\n"
+        f"        workers.read(pathlib.Path({str(tmp_path / 'a.txt')!r}), 'a', 'text/plain', 900).result()\n"
+        "        workers.close()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, str(script)], check=False, capture_output=True, timeout=120, cwd=tmp_path
+    )
+    assert (ran.returncode, ran.stderr.decode()) == (0, "")
+
+
 def test_a_folder_named_as_one_of_our_packages_is_not_taken_for_it(tmp_path: Path) -> None:
     for name in ("ingest", "rag", "pebble"):
         (tmp_path / name).mkdir()
