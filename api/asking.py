@@ -14,9 +14,10 @@ from rag.admission import Waiting
 from rag.answer import Piece, Reading
 from rag.compose import Engine, ModelServer, open_rag
 from rag.conversations import Summary
+from rag.question import Question
 from rag.remote import Remote, find_service
 from rag.settings import Settings
-from rag.types import Answer, Question
+from rag.types import Answer
 
 EVENTS: dict[str, type[Any]] = {"waiting": Waiting, "reading": Reading, "piece": Piece, "answer": Answer}
 

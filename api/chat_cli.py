@@ -16,9 +16,9 @@ from api.filter_options import CollectionsOption, collections
 from api.printing import print_line, print_support
 from api.target_cli import TargetOption
 from rag.errors import BadRequest, RagError
+from rag.question import Policy, Question
 from rag.settings import load_settings
 from rag.terminal import err, print_error
-from rag.types import Policy, Question
 
 HISTORY = 1000  # questions that the arrow keys bring back
 

@@ -35,10 +35,10 @@ from ingest.jobs import Jobs, Pending
 from rag import owner, wire
 from rag.compose import open_rag
 from rag.errors import BadRequest, ServiceUnreachable
+from rag.question import Policy, Question
 from rag.remote import Remote, find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import JsonOption, err, literal, out, print_json
-from rag.types import Policy, Question
 
 
 def serve(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rag.errors import BadRequest
-from rag.types import Filter
+from rag.question import Filter
 
 CollectionsOption = Annotated[
     list[str] | None,

@@ -12,9 +12,10 @@ from api.replies import SearchReply, Status
 from ingest import catalog
 from ingest.job_cli import duration
 from ingest.jobs import Pending
+from rag.question import Filter
 from rag.terminal import out
 from rag.text import told_seconds
-from rag.types import Answer, Citation, Drop, Filter, Hit, Miss, Receipt, Searched, short_name
+from rag.types import Answer, Citation, Drop, Hit, Miss, Receipt, Searched, short_name
 
 QUOTE_CHARACTERS = 240  # of a quotation
 

@@ -40,7 +40,8 @@ from rag import admission, wire
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine
 from rag.errors import BadRequest, RagError
-from rag.types import Answer, Question
+from rag.question import Question
+from rag.types import Answer
 
 log = logging.getLogger(__name__)
 router = APIRouter()

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from rag.collection_settings import MOST_TARGET_MS
+from rag.question import Filter, Policy
 from rag.text import is_unicode
-from rag.types import Filter, Policy
 
 
 def _unicode(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from api.replies import WarmReport
 from rag.compose import Engine
 from rag.errors import ModelUnavailable, Overloaded, RagError
-from rag.types import Question
+from rag.question import Question
 from rag.warm import Warmed, WarmUp
 
 log = logging.getLogger(__name__)

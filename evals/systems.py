@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 
 from evals.corpus import COLLECTION
 from rag.answer import Rag
-from rag.types import Answer, Block, Candidate, Citation, Passage, Place, Question, Span
+from rag.question import Question
+from rag.types import Answer, Block, Candidate, Citation, Passage, Place, Span
 
 # A document of several passages is ranked by its best one: so many passages for each document asked for.
 _PASSAGES_A_DOCUMENT = 3

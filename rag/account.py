@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from rag import cite, prompt
 from rag.plan import Plan
+from rag.question import Question
 from rag.reply import Reply
 from rag.stages import Stages
-from rag.types import Answer, Block, Context, Hit, Miss, Question, Read, Receipt, Searched
+from rag.types import Answer, Block, Context, Hit, Miss, Read, Receipt, Searched
 
 NEAREST, QUOTED = 3, 200  # misses that are told, and characters of each
 
@@ -88,7 +89,7 @@ def nothing_read(
 
 
 def _searched(question: Question, receipt: Receipt, context: Context, hits: Sequence[Hit]) -> Searched:
-    read = {(p.document_id, p.ordinal) for block in context.blocks for p in block.passages}
+    read = {p.at for block in context.blocks for p in block.passages}
     return Searched(
         collections=question.collections,
         among=question.among,
@@ -96,7 +97,7 @@ def _searched(question: Question, receipt: Receipt, context: Context, hits: Sequ
         passages=receipt.passages,
         found=receipt.hits,
         tokens_read=receipt.context_tokens,
-        nearest=tuple(_miss(hit, (hit.document.id, hit.passage.ordinal) in read) for hit in hits[:NEAREST]),
+        nearest=tuple(_miss(hit, hit.passage.at in read) for hit in hits[:NEAREST]),
     )
 
 

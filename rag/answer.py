@@ -24,6 +24,7 @@ from rag.grow import Asked
 from rag.pinned import SHARE, Pinned, Pins
 from rag.plan import Costs, Plan, plan
 from rag.ports import Embedder, Generator, ModelInfo, Reader, Reranker, Store, TokenCounter
+from rag.question import Question
 from rag.reading import read
 from rag.reply import Reply
 from rag.residency import Residency
@@ -31,7 +32,7 @@ from rag.retrieve import Search, retrieve
 from rag.serving import Serving
 from rag.stages import Stages
 from rag.template import Remembered
-from rag.types import Answer, Context, Hit, Question, Receipt
+from rag.types import Answer, Context, Hit, Receipt
 from rag.usual import Usual
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rag.duplicates import without_duplicates
-from rag.types import Hit, Passage, Policy
+from rag.question import Policy
+from rag.types import At, Hit, Passage
 
 # What a further hit of the same page or section loses, in units of score, once and at most; and what is left of a
 # hit's worth from one neighbour to the next. Measured as recall of evidence under equal budgets (docs/log.md).
@@ -28,7 +29,6 @@ WITHIN, LITTLE = 0.7, 500
 NEAR = 0.87  # of the best score, for what a follow-up adds
 OVER_BUDGET = "over the token budget"
 
-Place = tuple[str, int]  # a passage: its document's id and its ordinal
 # A document's id, and a page, or a sheet and a section, of it.
 Region = tuple[str, int | None, str | None, tuple[str, ...]]
 
@@ -40,7 +40,7 @@ class Choice:
 
     hits: Sequence[Hit]
     repeated: Sequence[tuple[Hit, Hit]]
-    wanted: Sequence[Place]
+    wanted: Sequence[At]
     unwanted: str = OVER_BUDGET  # why a hit that is not wanted is not read
 
 
@@ -55,40 +55,37 @@ def nearest(choice: Choice, texts: Mapping[str, Sequence[Passage]]) -> Choice:
     """Only what is about as near as the nearest, and the rest of a short page or section of it: for a follow-up, which
     has what was read before it."""
     best = max((hit.score for hit in choice.hits), default=0.0)
+    least = best - (1 - NEAR) * abs(best)  # a reranker's scores may lie below zero
     little = _little(texts)
-    wanted: dict[Place, None] = {}
+    wanted: dict[At, None] = {}
     for hit in choice.hits:
-        if hit.score >= NEAR * best:
-            wanted[place_of(hit)] = None
+        if hit.score >= least:
+            wanted[hit.passage.at] = None
             region = _region(hit.passage)
             if region in little:
-                wanted |= dict.fromkeys(_at(p) for p in texts[hit.document.id] if _region(p) == region)
+                wanted |= dict.fromkeys(p.at for p in texts[hit.document.id] if _region(p) == region)
     return replace(choice, wanted=list(wanted), unwanted="not as near as what is read for the follow-up")
 
 
 def _once(hits: Sequence[Hit]) -> list[Hit]:
-    once: dict[Place, Hit] = {}
+    once: dict[At, Hit] = {}
     for hit in hits:
-        once.setdefault(place_of(hit), hit)
+        once.setdefault(hit.passage.at, hit)
     return list(once.values())
 
 
-def place_of(hit: Hit) -> Place:
-    return hit.document.id, hit.passage.ordinal
-
-
-def _wanted(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]], policy: Policy) -> Iterator[Place]:
+def _wanted(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]], policy: Policy) -> Iterator[At]:
     """Passages in the order in which they are to be taken; the same one may come twice."""
     if policy == "auto":
         yield from _by_worth(hits, texts)
         return
     for hit in hits:
-        yield place_of(hit)
+        yield hit.passage.at
         if policy != "passages":
             yield from _around(hit, texts[hit.document.id], policy)
 
 
-def _around(hit: Hit, passages: Sequence[Passage], policy: Policy) -> Iterator[Place]:
+def _around(hit: Hit, passages: Sequence[Passage], policy: Policy) -> Iterator[At]:
     """The rest of the hit's section or document, from the hit outwards, what follows first."""
     at = next((i for i, p in enumerate(passages) if p.ordinal == hit.passage.ordinal), None)
     if at is None:
@@ -104,13 +101,13 @@ def _around(hit: Hit, passages: Sequence[Passage], policy: Policy) -> Iterator[P
                 del ways[step]
 
 
-def _by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> list[Place]:
-    regions = {_at(passage): _region(passage) for passages in texts.values() for passage in passages}
+def _by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> list[At]:
+    regions = {passage.at: _region(passage) for passages in texts.values() for passage in passages}
     little = _little(texts)
-    worth: dict[Place, float] = {}
-    shared: dict[Place, float] = {}  # of neighbours, from all hits around them
+    worth: dict[At, float] = {}
+    shared: dict[At, float] = {}  # of neighbours, from all hits around them
     for hit, own in zip(hits, _relative(_spread(hits, little)), strict=True):
-        place, region = place_of(hit), _region(hit.passage)
+        place, region = hit.passage.at, _region(hit.passage)
         worth[place] = max(own, worth.get(place, 0.0))
         for step, fade in ((1, FADE), (-1, FADE_BACK)):
             left = own
@@ -126,13 +123,9 @@ def _by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> li
                     shared[at] = shared.get(at, 0.0) + left
     for at, left in shared.items():
         worth[at] = max(left, worth.get(at, 0.0))
-    rank = {place_of(hit): number for number, hit in enumerate(hits)}
+    rank = {hit.passage.at: number for number, hit in enumerate(hits)}
     # Of equal worth: the better hit, then the earlier text.
     return sorted(worth, key=lambda place: (-worth[place], rank.get(place, len(hits)), place))
-
-
-def _at(passage: Passage) -> Place:
-    return passage.document_id, passage.ordinal
 
 
 def _region(passage: Passage) -> Region:

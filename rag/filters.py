@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
 from rag.errors import BadRequest
+from rag.question import Filter
 from rag.text import is_unicode
-from rag.types import Document, Filter, Passage
+from rag.types import Document, Passage
 
 
 def check(among: Filter) -> None:

@@ -12,8 +12,9 @@ from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
 from rag.pack import Heading, by_source, pack, pack_whole
 from rag.pinned import NOTHING, Pinned
 from rag.ports import Reader, TokenCounter
+from rag.question import Question
 from rag.text import is_unicode
-from rag.types import Block, Context, Document, Hit, Passage, Question
+from rag.types import At, Block, Context, Document, Hit, Passage
 
 # Documents of a corpus that is small enough to be read whole are few; a longer catalog is not even summed up.
 WHOLE_CORPUS_DOCUMENTS = 500
@@ -106,13 +107,9 @@ def gather(
         id_: [p for p in _around(counted, d, hits, question) if filters.admits_passage(question.among, p)]
         for id_, d in documents.items()
     }
-    known = {(p.document_id, p.ordinal): p for passages in texts.values() for p in passages}
+    known = {p.at: p for passages in texts.values() for p in passages}
     # A document may be replaced between search and read: its hits of the old revision are gone.
-    current = [
-        replace(hit, passage=passage)
-        for hit in hits
-        if (passage := known.get((hit.document.id, hit.passage.ordinal)))
-    ]
+    current = [replace(hit, passage=passage) for hit in hits if (passage := known.get(hit.passage.at))]
     choice = choose(current, texts, question.policy)
     return Material(counted, question, hits, documents, texts, choice, corpus, pinned)
 
@@ -184,12 +181,12 @@ class Material:
         names = lead(context, more, begun) if lead else ()
         return self._packed(budget, (*self.pinned.blocks, *self._named(names))) if names else context
 
-    def follow_up(self, budget: int, sent: Collection[order.Place]) -> Context:
+    def follow_up(self, budget: int, sent: Collection[At]) -> Context:
         """What is nearest, of which what was ``sent`` before takes nothing of the budget."""
         near = replace(self, choice=nearest(self.choice, self.texts))
         again = {place for place in near.choice.wanted if place in sent}
         texts = (passage for passages in self.texts.values() for passage in passages)
-        return near.context(budget + sum(p.tokens for p in texts if (p.document_id, p.ordinal) in again))
+        return near.context(budget + sum(p.tokens for p in texts if p.at in again))
 
     def _packed(self, budget: int, lead: Sequence[Block]) -> Context:
         headed = {id_: list(passages) for id_, passages in self.texts.items()}
@@ -207,7 +204,7 @@ class Material:
             for passage in self.counted.read(self.documents[name.document_id], (name.first, name.last))
             if filters.admits_passage(self.question.among, passage)
         )
-        return order.blocks_of(names, self.documents, {(p.document_id, p.ordinal): p for p in read})
+        return order.blocks_of(names, self.documents, {p.at: p for p in read})
 
 
 class Counted:

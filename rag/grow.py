@@ -9,18 +9,19 @@ from rag import conversation, filters
 from rag.conversation import Exchange, Ref, Repack, Turn
 from rag.gather import Budget, Counted, Lead, Material
 from rag.ports import Message, Reader, TokenCounter
-from rag.types import Block, Context, Document, Filter, Question
+from rag.question import Filter, Question
+from rag.types import Block, Context, Document
 
 GROWN = (
-    4  # times what a question alone reads: models lose the thread in long prompts, however little these cost
+    4  # times what a question alone reads: in long prompts models lose the thread, however little these cost
 )
 _NOT_AMONG = "what was read before is not among what is asked about"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question of a conversation with the ``turns`` before it; ``material`` is what may
-    be read for ``searched_for``. ``lead``: rag.gather."""
+    """A question of a conversation with the ``turns`` before it; ``material`` is what may be read for ``searched_for``.
+    ``lead``: rag.gather."""
 
     question: Question
     searched_for: str
@@ -98,7 +99,7 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
         return Grown(asked, fresh, fresh)
     sent = [block for each in past for block in each.blocks]
     pinned = asked.material.pinned.without({block.document.id for block in sent})
-    places = {(p.document_id, p.ordinal) for block in sent for p in block.passages}
+    places = {p.at for block in sent for p in block.passages}
     fresh = replace(asked.material, pinned=pinned).follow_up(budget.documents, places)
     new = conversation.appended(sent, fresh)
     room = budget.room - conversation.size_of_words(past, tokens)

@@ -13,9 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rag.types import Block, Document, Passage
-
-Place = tuple[str, int]  # a passage: its document's id and its ordinal
+from rag.types import At, Block, Document, Passage
 
 SPARE = 0.25  # of the budget, for blocks on the path that were not chosen
 
@@ -30,7 +28,7 @@ class Name:
     last: int
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[At]:
         return [(self.document_id, ordinal) for ordinal in range(self.first, self.last + 1)]
 
 
@@ -83,7 +81,7 @@ class Tree:
 
     def lead(
         self,
-        chosen: Mapping[Place, int],
+        chosen: Mapping[At, int],
         budget: int,
         documents: Mapping[str, str],
         cache: Cache,
@@ -132,7 +130,7 @@ def name_of(block: Block) -> Name:
 
 
 def blocks_of(
-    names: Sequence[Name], documents: Mapping[str, Document], passages: Mapping[Place, Passage]
+    names: Sequence[Name], documents: Mapping[str, Document], passages: Mapping[At, Passage]
 ) -> list[Block]:
     """With their text, up to the first of which not all is there."""
     blocks: list[Block] = []

@@ -11,8 +11,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from rag.choice import OVER_BUDGET, Choice, Place, place_of
-from rag.types import Block, Context, Document, Drop, Hit, Passage
+from rag.choice import OVER_BUDGET, Choice
+from rag.types import At, Block, Context, Document, Drop, Hit, Passage
 
 
 class Heading(NamedTuple):
@@ -33,7 +33,7 @@ def pack(
     ``budget``. ``lead`` are blocks to begin with, as far as they fit; their numbers do not matter."""
     shelf = _Shelf(texts, headings)
     first = [block for block in lead if shelf.put(block, budget)]
-    found = set(map(place_of, choice.hits))
+    found = {hit.passage.at for hit in choice.hits}
     for place in choice.wanted:
         if place in found or shelf.touches(place):  # a neighbour that did not fit is not leapt over
             shelf.take(*place, budget)
@@ -74,7 +74,7 @@ class _Shelf:
         self._texts = {id_: {p.ordinal: p for p in passages} for id_, passages in texts.items()}
         self._headings = headings
         self.taken: dict[str, set[int]] = {}
-        self._put: set[Place] = set()  # in blocks of their own, which nothing joins
+        self._put: set[At] = set()  # in blocks of their own, which nothing joins
         self._before = ""  # the document of the last of them
         self._begun: set[str] = set()  # documents of which there are others
         self.tokens = 0
@@ -86,7 +86,7 @@ class _Shelf:
         if self.tokens + cost > limit:
             return False
         self._before = block.document.id
-        places = [(passage.document_id, passage.ordinal) for passage in block.passages]
+        places = [passage.at for passage in block.passages]
         self._put.update(places)
         for document_id, ordinal in places:
             self.taken.setdefault(document_id, set()).add(ordinal)
@@ -112,10 +112,10 @@ class _Shelf:
         self.tokens += cost
         return True
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, place: At) -> bool:
         return place[1] in self.taken.get(place[0], ())
 
-    def touches(self, place: Place) -> bool:
+    def touches(self, place: At) -> bool:
         taken = self.taken.get(place[0], ())
         return place[1] - 1 in taken or place[1] + 1 in taken
 
@@ -170,8 +170,8 @@ def _unread(choice: Choice, shelf: _Shelf) -> Iterator[Drop]:
     wanted = set(choice.wanted)
     left: dict[tuple[str, str], list[Hit]] = {}
     for hit in choice.hits:
-        if not shelf.holds(place_of(hit)):
-            reason = OVER_BUDGET if place_of(hit) in wanted else choice.unwanted
+        if not shelf.holds(hit.passage.at):
+            reason = OVER_BUDGET if hit.passage.at in wanted else choice.unwanted
             left.setdefault((hit.document.id, reason), []).append(hit)
     for (_, reason), group in left.items():
         yield _drop(group, reason)
@@ -179,7 +179,7 @@ def _unread(choice: Choice, shelf: _Shelf) -> Iterator[Drop]:
 
 def _said(repeated: Sequence[tuple[Hit, Hit]], shelf: _Shelf) -> Iterator[Drop]:
     for hit, better in repeated:
-        if not shelf.holds(place_of(hit)):
+        if not shelf.holds(hit.passage.at):
             place = better.passage.place(better.passage.span)
             yield _drop([hit], f"says the same as {better.document.name}, {place}")
 
@@ -196,6 +196,6 @@ def _drop(hits: Sequence[Hit], reason: str) -> Drop:
 
 def _ranking(hits: Sequence[Hit], blocks: Sequence[Block]) -> tuple[int, ...]:
     """Block numbers, the one with the best hit first."""
-    holder = {(p.document_id, p.ordinal): block.number for block in blocks for p in block.passages}
-    ranked = (holder.get((hit.document.id, hit.passage.ordinal)) for hit in hits)
+    holder = {p.at: block.number for block in blocks for p in block.passages}
+    ranked = (holder.get(hit.passage.at) for hit in hits)
     return tuple(dict.fromkeys(number for number in ranked if number is not None))

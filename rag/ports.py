@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.question import Filter
 from rag.template import Template
-from rag.types import Candidate, Document, Filter, Passage, Usage
+from rag.types import Candidate, Document, Passage, Usage
 
 Vectors = NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """Context and question to messages, and the marks in a reply back to numbers. Pure.
 
-What repeats comes first: instructions, then blocks in an order that does not depend on the question, then the
-ranking hint and the question. Nothing that changes from request to request stands before the documents.
+What repeats comes first: instructions, then blocks in the order of the context (rag/order.py), then the ranking
+hint and the question. Nothing that changes from request to request stands before the documents.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Residency:
             if (held := self._of(model)) is None:
                 return ()
             chosen = {
-                (passage.document_id, passage.ordinal): passage.tokens
+                passage.at: passage.tokens
                 for block in context.blocks[len(begun) :]
                 for passage in block.passages
             }

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from rag import filters, fuse, links
 from rag.ports import Reader, Reranker, Vectors
-from rag.types import Document, Filter, Hit
+from rag.question import Filter
+from rag.types import Document, Hit
 
 # The best hits are read for the names of other documents. How many of them, and what a name is worth, was measured on
 # questions that need two documents (docs/log.md). No more than this of a named document comes forward.

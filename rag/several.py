@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from rag.ports import Reader, Vectors
-from rag.types import Candidate, Document, Filter, Passage
+from rag.question import Filter
+from rag.types import Candidate, Document, Passage
 
 T = TypeVar("T")
 

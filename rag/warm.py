@@ -21,9 +21,10 @@ from rag.conversation import Ref
 from rag.errors import CollectionNotFound, ModelRefused, StoreError
 from rag.gather import Counted, read_always
 from rag.ports import ModelInfo, Reader
+from rag.question import Question
 from rag.reading import read
 from rag.residency import Prompt
-from rag.types import Block, Context, Question
+from rag.types import Block, Context
 from rag.usual import Beginning
 
 log = logging.getLogger(__name__)

@@ -25,8 +25,9 @@ from rag.errors import (
 from rag.gather import TEMPLATE_TOKENS
 from rag.models.tokens import Estimate
 from rag.ports import Delta, Index, Message, TokenCounter
+from rag.question import Filter, Policy, Question
 from rag.store.edge import EdgeStore
-from rag.types import Answer, Candidate, Document, Filter, Passage, Policy, Question, Receipt
+from rag.types import Answer, Candidate, Document, Passage, Receipt
 
 EMBEDDER = FakeEmbedder()
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal", "harbour boat", "rain sensor"]

@@ -23,8 +23,9 @@ from rag.errors import (
     ModelUnavailable,
     StoreUnavailable,
 )
+from rag.question import Filter, Question
 from rag.store.edge import EdgeStore
-from rag.types import Answer, Filter, Question, Receipt
+from rag.types import Answer, Receipt
 
 pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
 

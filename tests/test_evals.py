@@ -26,8 +26,9 @@ from openbook.app import app
 from rag import prompt
 from rag.answer import Rag
 from rag.errors import ModelUnavailable
+from rag.question import Question
 from rag.settings import Settings
-from rag.types import Question, Span
+from rag.types import Span
 
 pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
 

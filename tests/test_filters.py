@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fakes import document
 from rag.errors import BadRequest
 from rag.filters import admits, check, names
-from rag.types import Filter
+from rag.question import Filter
 
 TEAM = document(
     "file:///srv/Team%20docs/handbook/Pump%20manual.PDF",

@@ -58,7 +58,7 @@ def test_a_further_passage_loses_by_what_its_document_lacks_of_the_best() -> Non
     scored = [(one, 0, 0.9), (one, 1, 0.8), (other, 0, 0.7), (other, 1, 0.6), (one, 2, 0.4)]
     hits = [Hit(doc, passages(doc, *"xyz")[at], score) for doc, at, score in scored]
     # Of 1.4 above the last one, 0.9 are of the one document and 0.5 of the other.
-    weighed = {(hit.document.id, hit.passage.ordinal): hit.score for hit in with_documents(hits)}
+    weighed = {hit.passage.at: hit.score for hit in with_documents(hits)}
     lost = FURTHER * (0.9 - 0.5) / 1.4
     assert weighed == {
         (doc.id, at): pytest.approx(score - lost if (doc, at) == (other, 1) else score)

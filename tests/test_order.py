@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fakes import document, passages
 from rag import order
 from rag.order import Tree, blocks_of, name_of
-from rag.types import Block, Document, Passage
+from rag.types import At, Block, Document, Passage
 
 DOCUMENTS = [document(f"file:///{number}.txt") for number in range(3)]
 TILES = {doc.id: passages(doc, *(f"w{at} " * 10 for at in range(6))) for doc in DOCUMENTS}
@@ -47,8 +47,8 @@ def grown(*sent: Sequence[Block]) -> Tree:
     return tree
 
 
-def chosen(*blocks: Block) -> dict[order.Place, int]:
-    return {(p.document_id, p.ordinal): p.tokens for each in blocks for p in each.passages}
+def chosen(*blocks: Block) -> dict[At, int]:
+    return {p.at: p.tokens for each in blocks for p in each.passages}
 
 
 def lead(tree: Tree, *wanted: Block, budget: int = 100, cache: order.Cache | None = None) -> list[order.Name]:
@@ -119,9 +119,7 @@ def test_a_lead_is_a_path_that_was_sent_and_brings_more_than_it_takes(
 
 def test_blocks_get_their_text_back_as_far_as_it_is_there() -> None:
     documents: dict[str, Document] = {doc.id: doc for doc in DOCUMENTS}
-    known: dict[order.Place, Passage] = {
-        (p.document_id, p.ordinal): p for tiles in TILES.values() for p in tiles
-    }
+    known: dict[At, Passage] = {p.at: p for tiles in TILES.values() for p in tiles}
     names = [name_of(block(0, 1, 2)), name_of(C), name_of(D)]
     assert [(b.number, b.passages) for b in blocks_of(names, documents, known)] == [
         (1, block(0, 1, 2).passages),

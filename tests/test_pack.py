@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
-from rag.choice import choose
+from rag.choice import choose, nearest
 from rag.pack import Heading, pack, pack_whole
-from rag.types import Block, Context, Document, Hit, Passage, Policy
+from rag.question import Policy
+from rag.types import Block, Context, Document, Hit, Passage
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def corpora(draw: st.DrawFn) -> Corpus:
 
 
 def read(context: Context) -> list[tuple[str, int]]:
-    return [(p.document_id, p.ordinal) for block in context.blocks for p in block.passages]
+    return [p.at for block in context.blocks for p in block.passages]
 
 
 def where(hit: Hit) -> tuple[str, int]:
@@ -329,3 +330,12 @@ def test_a_thousand_hits_in_long_documents_are_packed_at_once() -> None:
         time.process_time() - began < 20
     )  # a quarter of a second; minutes if each hit were looked for in a list
     assert context.tokens > 499_000
+
+
+def test_the_nearest_is_read_for_a_follow_up_whatever_the_scores() -> None:
+    """A reranker's scores may all lie below zero."""
+    case = corpus([[600] * 3], [(0, 0), (0, 2)])
+    for scores, wanted in (((1.0, 0.9), 2), ((1.0, 0.5), 1), ((-1.0, -1.1), 2), ((-1.0, -5.0), 1)):
+        hits = [replace(hit, score=score) for hit, score in zip(case.hits, scores, strict=True)]
+        near = nearest(choose(hits, case.texts), case.texts)
+        assert list(near.wanted) == [hit.passage.at for hit in hits[:wanted]]

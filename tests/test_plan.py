@@ -14,9 +14,10 @@ from rag.choice import OVER_BUDGET
 from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
 from rag.plan import LEAST_TOKENS
 from rag.ports import CacheShape, ModelInfo
+from rag.question import Question
 from rag.store.edge import EdgeStore
 from rag.template import Template
-from rag.types import Question, Receipt
+from rag.types import Receipt
 
 EMBEDDER = FakeEmbedder()
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal", "harbour boat", "rain sensor"]

@@ -19,8 +19,8 @@ from rag.errors import CollectionNotFound, FingerprintMismatch, StoreUnavailable
 from rag.fuse import fuse
 from rag.indexed import dense_text
 from rag.ports import Index, Store, Vectors
+from rag.question import Question
 from rag.store.edge import EdgeStore
-from rag.types import Question
 
 pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
 

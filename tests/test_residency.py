@@ -11,9 +11,10 @@ import pytest
 from fakes import CachingGenerator, Costly, FakeCounter, FakeEmbedder, document, passages
 from rag.answer import Limits, Rag
 from rag.ports import ModelInfo
+from rag.question import Question
 from rag.residency import Residency
 from rag.store.edge import EdgeStore
-from rag.types import Answer, Question
+from rag.types import Answer
 
 EMBEDDER = FakeEmbedder()
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal", "harbour boat", "rain sensor"]
@@ -51,7 +52,7 @@ def rag(store: EdgeStore, server: CachingGenerator, costs: Costly | None = None)
 def questions() -> list[Question]:
     return [
         Question(f"How long does part {(at * 7) % 20} of the {TOPICS[(at * 5) % 6]} last?")
-        for at in range(60)
+        for at in range(36)
     ]
 
 

@@ -12,10 +12,11 @@ from rag import retrieve as module
 from rag.fuse import fuse, score
 from rag.links import mentions
 from rag.ports import Index, Reader
+from rag.question import Filter
 from rag.retrieve import RERANKED, Search, retrieve
 from rag.several import Several
 from rag.store.edge import EdgeStore
-from rag.types import Document, Filter, Hit
+from rag.types import Document, Hit
 
 pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
 

@@ -20,10 +20,11 @@ from fakes import FakeEmbedder, document, passages
 from rag.errors import BadName, CollectionNotFound, FingerprintMismatch, StoreUnavailable
 from rag.fuse import fuse
 from rag.ports import Index, Store, Write
+from rag.question import Filter
 from rag.store.collection import Collection
 from rag.store.edge import EdgeStore
 from rag.store.points import Point, Where
-from rag.types import Document, Filter
+from rag.types import Document
 
 EMBEDDER = FakeEmbedder()
 SERVER = os.environ.get("OPENBOOK_QDRANT_URL")
@@ -192,7 +193,7 @@ def test_within_documents_the_filter_asks_for_headings_alone(index: Index) -> No
     ids = [each.id for each in index.documents() if each.source.endswith("b.pdf")]
     for among, ordinals in ((None, [0, 1, 2]), (Filter(headings=("gauge",)), [1, 2])):
         found = index.candidates("gauge", EMBEDDER.embed_query("gauge"), 20, among, ids)
-        assert [(each.document.id, each.passage.ordinal) for each in found] == [(*ids, at) for at in ordinals]
+        assert [each.passage.at for each in found] == [(*ids, at) for at in ordinals]
     assert index.candidates("gauge", EMBEDDER.embed_query("gauge"), 20, None, []) == []
 
 

@@ -17,8 +17,9 @@ from rag.collection_settings import CollectionSettings
 from rag.errors import CollectionNotFound, ModelRefused
 from rag.order import Name
 from rag.ports import Delta, Message, ModelInfo
+from rag.question import Filter, Question
 from rag.store.edge import EdgeStore
-from rag.types import Answer, Block, Document, Filter, Question
+from rag.types import Answer, Block, Document
 from rag.usual import LATEST, Beginning, Usual, often
 from rag.warm import Warmed, WarmUp
 

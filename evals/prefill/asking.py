@@ -13,7 +13,8 @@ from evals.generation import timed
 from evals.prefill.contextpilot import ContextPilot
 from evals.systems import Extract, Openbook, Reading
 from rag.ports import Message
-from rag.types import Answer, Passage, Question, Read, Receipt, Usage
+from rag.question import Question
+from rag.types import Answer, Passage, Read, Receipt, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from evals.datasets.values import Case
 from evals.progress import Done
 from rag.answer import Rag
 from rag.prefill import LATE
-from rag.types import Question, Receipt
+from rag.question import Question
+from rag.types import Receipt
 
 SHARES = (25, 50, 75)  # percent of the time that is predicted for the whole budget where nothing is cached
 IN_TIME, BY_TARGET, READ = f"within {LATE} x target", "TTFT by target", "tokens read"

@@ -13,7 +13,8 @@ from evals.datasets.values import Case
 from evals.prefill.server import Raw, Salted
 from evals.progress import Done
 from rag.answer import Piece, Rag
-from rag.types import Answer, Question
+from rag.question import Question
+from rag.types import Answer
 
 SHORT, LONG = "short questions: wait s", "long questions: wait s"
 ABOVE, INSIDE = "overhead: ms above the server", "overhead: ms in openbook"

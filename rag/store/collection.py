@@ -19,6 +19,7 @@ import numpy as np
 from rag import filters, language
 from rag.indexed import parted, sparse_text
 from rag.ports import Vectors, Write
+from rag.question import Filter
 from rag.store.points import (
     Payload,
     Point,
@@ -30,7 +31,7 @@ from rag.store.points import (
     to_document,
     to_passage,
 )
-from rag.types import Candidate, Document, Filter, Passage
+from rag.types import Candidate, Document, Passage
 
 log = logging.getLogger(__name__)
 
