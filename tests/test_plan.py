@@ -23,7 +23,7 @@ EMBEDDER = FakeEmbedder()
 TOPICS = ["tide gauge", "battery pack", "radio mast", "spare seal", "harbour boat", "rain sensor"]
 ASKED = Question("How long does the battery pack last?", "large")
 FIXED, PER_TOKEN = 0.1, 0.001  # seconds
-TARGETS = range(200, 1500, 50)  # milliseconds: from what affords next to nothing to what affords all
+TARGETS = range(200, 1500, 80)  # milliseconds: from what affords next to nothing to what affords all
 
 
 class Server(FakeGenerator):

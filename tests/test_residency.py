@@ -52,7 +52,7 @@ def rag(store: EdgeStore, server: CachingGenerator, costs: Costly | None = None)
 def questions() -> list[Question]:
     return [
         Question(f"How long does part {(at * 7) % 20} of the {TOPICS[(at * 5) % 6]} last?")
-        for at in range(36)
+        for at in range(24)
     ]
 
 
