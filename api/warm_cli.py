@@ -13,17 +13,13 @@ import typer
 from api.replies import PinnedList, WarmReport
 from api.warmer import EVENTS, warmed
 from ingest import pinning
+from ingest.cli import NamesArgument, named
 from rag.compose import open_rag
 from rag.errors import BadRequest, ServiceUnreachable
 from rag.remote import find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import CollectionOption, JsonOption, err, literal, out, print_json
 from rag.warm import Warmed, WarmUp
-
-NamesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(help="Documents: path, folder, URI, id, or name as listed.", show_default=False),
-]
 
 
 def pin(
@@ -40,8 +36,7 @@ def pin(
     settings = load_settings()
     if service := find_service(settings.data_dir):
         if names:
-            body = {"names": names, "folder": str(Path.cwd()), "collection": collection}
-            pinned = service.call("POST", "/v1/pinned", PinnedList, json=body)
+            pinned = service.call("POST", "/v1/pinned", PinnedList, json=named(names, collection))
         else:
             pinned = service.call("GET", "/v1/pinned", PinnedList, params={"collection": collection})
     else:
@@ -66,12 +61,7 @@ def unpin(
     """Let documents be read again only where they are found."""
     settings = load_settings()
     if service := find_service(settings.data_dir):
-        body = {
-            "names": names or [],
-            "folder": str(Path.cwd()),
-            "all": everything,
-            "collection": collection,
-        }
+        body = {**named(names, collection), "all": everything}
         pinned = service.call("DELETE", "/v1/pinned", PinnedList, json=body)
     else:
         pinned = asyncio.run(_local_unpin(settings, collection, names or [], everything))

