@@ -26,12 +26,12 @@ from rag.plan import Costs, Plan, plan
 from rag.ports import Embedder, Generator, ModelInfo, Reader, Reranker, Store, TokenCounter
 from rag.question import Question
 from rag.reading import read
+from rag.remembered import Remembered
 from rag.reply import Reply
 from rag.residency import Residency
 from rag.retrieve import Search, retrieve
 from rag.serving import Serving
 from rag.stages import Stages
-from rag.template import Remembered
 from rag.types import Answer, Context, Hit, Receipt
 from rag.usual import Usual
 
@@ -79,8 +79,8 @@ class Rag:
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
         self.collection_settings = collection_settings or CollectionSettings()
         self.pins, self.usual = Pins(self.collection_settings), usual or Usual()
-        residency = Residency(Remembered(tokens.encode))
-        self.serving = Serving(gate or Gate(), residency, costs)
+        self.remembered = Remembered(tokens)
+        self.serving = Serving(gate or Gate(), Residency(self.remembered), costs)
 
     async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
         """A Reading, Waitings as long as others come first, Pieces, then the Answer, which its conversation has by
@@ -168,27 +168,27 @@ class Rag:
         stages: Stages,
         index: Reader,
     ) -> tuple[Plan, tuple[int, int]]:
-        budget = self.limits.budget(question, model.window, self.tokens)
+        server = self.serving.known(model)
+        budget = self.limits.budget(question, model.window, self.remembered)
         hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
         pinned = self.pinned(question, index, budget.documents)
-        material = gather(index, question, hits, budget.documents, self.tokens, pinned)
+        material = gather(index, question, hits, budget.documents, self.remembered, pinned)
         asked = Asked(question, searched_for, material, turns, partial(self.serving.residency.lead, model))
-        server = self.serving.known(model)
         of_collections = self.collection_settings.values(TARGET_TTFT_MS, question.collections)
         target_s = self.limits.target_s(question, of_collections)
         with stages("pack"):
-            made = plan(index, asked, budget, self.tokens, server, target_s)
+            made = plan(index, asked, budget, self.remembered, server, target_s)
         return made, index.size(question.among)
 
     def _gathered(self, question: Question, budget: int, index: Reader) -> Context:
         hits = self._retrieved(question, question.text, self.limits.hits(budget), Stages(), index)
         pinned = self.pinned(question, index, budget)
-        return gather(index, question, hits, budget, self.tokens, pinned).context(budget)
+        return gather(index, question, hits, budget, self.remembered, pinned).context(budget)
 
     def pinned(self, question: Question, index: Reader, budget: int) -> Pinned:
         """What is read first for a question with so many tokens for documents."""
         ids = [pin.id for pin in self.pins.of(question.collections)]
-        return read_pinned(index, question, ids, budget // SHARE, self.tokens)
+        return read_pinned(index, question, ids, budget // SHARE, self.remembered)
 
     def _retrieved(
         self, question: Question, searched_for: str, limit: int, stages: Stages, index: Reader

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 
 from rag.text import words
 from rag.types import Hit
@@ -26,7 +27,7 @@ def without_duplicates(hits: Sequence[Hit]) -> tuple[list[Hit], list[tuple[Hit, 
     holders: dict[int, list[int]] = {}  # by shingle, which of the kept ones hold it
     for hit in hits:
         ours, figures = _said(hit.passage.text)
-        shared = Counter(at for shingle in ours for at in holders.get(shingle, ()))
+        shared = Counter(chain.from_iterable(map(holders.__getitem__, ours & holders.keys())))
         alike = (at for at in sorted(shared) if shared[at] >= ALIKE * len(ours) and figures <= numbers[at])
         same = next((kept[at] for at in alike if not _are_neighbours(hit, kept[at])), None)
         if same is not None:

@@ -10,7 +10,8 @@ from threading import Lock
 from rag.order import Name, Tree
 from rag.ports import CacheShape, Delta, Message, ModelInfo
 from rag.prefix_cache import Lease, NoRoom, PrefixCache
-from rag.template import Encode, Encoded
+from rag.remembered import Remembered
+from rag.template import Encoded
 from rag.types import Block, Context
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ class _Held:
 class Residency:
     """Knows nothing of servers that do not tell the shape of their cache, or whose prompts are not sent as ids."""
 
-    def __init__(self, encode: Encode) -> None:
-        self._encode = encode
+    def __init__(self, tokens: Remembered) -> None:
+        self._tokens = tokens
         self._model: ModelInfo | None = None
         self._held: _Held | None = None
         self._lock = Lock()
@@ -94,7 +95,7 @@ class Residency:
     def prompt(self, model: ModelInfo, messages: Sequence[Message], blocks: Sequence[Block]) -> Prompt:
         encoded = None
         if model.template:
-            encoded = model.template.encode([message.pieces for message in messages], self._encode)
+            encoded = model.template.encode([message.pieces for message in messages], self._tokens.encode)
         with self._lock:
             held = self._of(model)
             cached = held.cache.match(encoded.ids) if held and encoded else None
@@ -116,6 +117,11 @@ class Residency:
             return None
         held.tree.add(prompt.blocks, _own(keys, prompt, held.cache.block_size))
         return Sent(self, model, prompt, held, lease)
+
+    def meet(self, model: ModelInfo) -> None:
+        """Before anything is counted for it: what is known of another model is forgotten."""
+        with self._lock:
+            self._of(model)
 
     def forget(self) -> None:
         """The server has begun anew."""
@@ -139,7 +145,7 @@ class Residency:
 
     def ended(self, sent: Sent, text: str, last: Delta) -> None:
         """The server has answered, or was stopped, after ``text``."""
-        ids = (self._encode([text]) or [[]])[0] if text else []
+        ids = (self._tokens.encode([text]) or [[]])[0] if text else []
         generated = [*ids, _END] if last.finish_reason == "stop" else ids
         cached = last.usage.cached if last.usage else None
         with self._lock:
@@ -153,6 +159,7 @@ class Residency:
     def _of(self, model: ModelInfo) -> _Held | None:
         if model != self._model:
             self._model, self._held = model, None
+            self._tokens.forget()
         if self._held is None and model.cache and model.template:
             self._held = _Held.of(model.cache)
         return self._held

@@ -36,7 +36,8 @@ class Serving:
     costs: Costs | None = None
 
     def known(self, model: ModelInfo) -> Server:
-        """Blocks: costs may be read from disk."""
+        """Before anything is counted for it. Blocks: costs may be read from disk."""
+        self.residency.meet(model)
         return Server(model, self.residency, self.costs.current(model) if self.costs else None)
 
     def weigh(self, ticket: Ticket, plan: Plan) -> None:

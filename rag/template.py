@@ -7,20 +7,14 @@ a document can be a token of the template.
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Lock
 
 Ids = Sequence[int]
 Encode = Callable[[Sequence[str]], Sequence[Ids] | None]
 
-SYSTEM, ASKED, SAID, FURTHER = (
-    "Apples are red.",
-    "Why do ships float?",
-    "Stones are heavy.",
-    "Where is the sea?",
-)
+SYSTEM, ASKED = "Apples are red.", "Why do ships float?"
+SAID, FURTHER = "Stones are heavy.", "Where is the sea?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +81,3 @@ def _between(ids: Ids, texts: Sequence[Ids]) -> list[tuple[int, ...]] | None:
 def find(ids: Ids, part: Ids, start: int = 0) -> int | None:
     width, part = len(part), list(part)
     return next((at for at in range(start, len(ids) - width + 1) if list(ids[at : at + width]) == part), None)
-
-
-class Remembered:
-    """An encoder that keeps the ids of the last texts, ``most`` ids in all. Safe to use from threads."""
-
-    def __init__(self, encode: Encode, most: int = 4_000_000) -> None:
-        self._encode, self._most = encode, most
-        self._kept: OrderedDict[str, Ids] = OrderedDict()
-        self._size = 0
-        self._lock = Lock()
-
-    def __call__(self, texts: Sequence[str]) -> list[Ids] | None:
-        with self._lock:
-            known = {text: ids for text in texts if (ids := self._kept.get(text)) is not None}
-        new = list(dict.fromkeys(text for text in texts if text not in known))
-        made = self._encode(new) if new else []
-        if made is None:
-            return None
-        known |= {
-            text: array("I", ids) for text, ids in zip(new, made, strict=True)
-        }  # a tenth of a list's size
-        with self._lock:
-            for text in texts:
-                self._keep(text, known[text])
-        return [known[text] for text in texts]
-
-    def _keep(self, text: str, ids: Ids) -> None:
-        if text not in self._kept:
-            self._kept[text] = ids
-            self._size += len(ids)
-        self._kept.move_to_end(text)
-        while self._size > self._most:
-            self._size -= len(self._kept.popitem(last=False)[1])

@@ -122,15 +122,15 @@ class WarmUp:
 
     def _of_every_question(self, model: ModelInfo, collection: str, index: Reader) -> Sequence[Block]:
         question = Question("", collection)
-        budget = self._rag.limits.budget(question, model.window, self._rag.tokens).documents
+        budget = self._rag.limits.budget(question, model.window, self._rag.remembered).documents
         pinned = self._rag.pinned(question, index, budget)
-        return read_always(index, question, budget, self._rag.tokens, pinned).blocks
+        return read_always(index, question, budget, self._rag.remembered, pinned).blocks
 
     def _of_many(self, model: ModelInfo, often: Beginning, index: Reader) -> Sequence[Block]:
         """Up to the first that has changed since."""
         question = Question("", often.collections)
-        budget = self._rag.limits.budget(question, model.window, self._rag.tokens).documents
-        pinned, counted = self._rag.pinned(question, index, budget), Counted(index, self._rag.tokens)
+        budget = self._rag.limits.budget(question, model.window, self._rag.remembered).documents
+        pinned, counted = self._rag.pinned(question, index, budget), Counted(index, self._rag.remembered)
         ids = sorted({name.document_id for name in often.names} - pinned.ids)
         documents = {document.id: document for document in index.documents(ids)}
         blocks = list(pinned.blocks)

@@ -413,6 +413,9 @@ class DoubleCounter(FakeCounter):
     def count(self, texts: Sequence[str]) -> list[int]:
         return [2 * tokens for tokens in super().count(texts)]
 
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [2 * ids for ids in super().encode(texts)]
+
 
 @pytest.mark.parametrize("question", [ASKED, replace(ASKED_LARGE, max_context_tokens=400)])
 async def test_tokens_of_another_tokenizer_are_counted_anew(store: EdgeStore, question: Question) -> None:

@@ -12,6 +12,7 @@ from fakes import CachingGenerator, Costly, FakeCounter, FakeEmbedder, document,
 from rag.answer import Limits, Rag
 from rag.ports import ModelInfo
 from rag.question import Question
+from rag.remembered import Remembered
 from rag.residency import Residency
 from rag.store.edge import EdgeStore
 from rag.types import Answer
@@ -166,7 +167,7 @@ async def test_a_short_question_passes_between_the_slices_of_a_long_one(store: E
 
 
 def test_the_tree_outlives_no_other_model(tmp_path: Path) -> None:
-    residency = Residency(FakeCounter().encode)
+    residency = Residency(Remembered(FakeCounter()))
     one, other = CachingGenerator("").info, CachingGenerator("", block_size=8).info
     prompt = residency.prompt(one, (), ())
     assert prompt.encoded is not None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.ports import Message
-from rag.template import ASKED, FURTHER, SAID, SYSTEM, Remembered, Template, find, template
+from rag.template import ASKED, FURTHER, SAID, SYSTEM, Template, find, template
 
 BOS, TURN, END, THINK = 1, 2, 3, 4
 
@@ -80,26 +80,3 @@ def test_without_ids_of_the_text_there_is_no_prompt() -> None:
 def test_find(ids: list[int], part: list[int]) -> None:
     there = [at for at in range(len(ids)) if ids[at : at + len(part)] == part]
     assert find(ids, part) == (there[0] if there else None)
-
-
-def test_texts_are_encoded_once_as_long_as_there_is_room() -> None:
-    asked: list[str] = []
-
-    def counted(texts: Sequence[str]) -> list[list[int]]:
-        asked.extend(texts)
-        return encode(texts)
-
-    remembered = Remembered(counted, most=10)
-
-    def ids_of(texts: list[str]) -> list[list[int]]:
-        return [list(ids) for ids in remembered(texts) or ()]
-
-    assert ids_of(["abcd", "ef", "abcd"]) == encode(["abcd", "ef", "abcd"])
-    assert ids_of(["ef", "ghij"]) == encode(["ef", "ghij"])
-    assert asked == ["abcd", "ef", "ghij"]
-    remembered(["k"])  # "abcd", not asked for since, makes room
-    remembered(["ef", "ghij", "k"])
-    assert asked == ["abcd", "ef", "ghij", "k"]
-    remembered(["abcd"])
-    assert asked[-1] == "abcd"
-    assert Remembered(lambda texts: None)(["a"]) is None
