@@ -103,8 +103,13 @@ def gather(
     counted = Counted(index, tokens)
     corpus = None if question.among or not hits else _corpus(counted, budget)
     documents = {hit.document.id: hit.document for hit in hits}
+    found: dict[str, dict[int, Passage]] = {}
+    for hit in hits:
+        found.setdefault(hit.document.id, {})[hit.passage.ordinal] = hit.passage
     texts = {
-        id_: [p for p in _around(counted, d, hits, question) if filters.admits_passage(question.among, p)]
+        id_: [
+            p for p in _around(counted, d, found[id_], question) if filters.admits_passage(question.among, p)
+        ]
         for id_, d in documents.items()
     }
     known = {p.at: p for passages in texts.values() for p in passages}
@@ -216,7 +221,9 @@ class Counted:
     def read(self, document: Document, ordinals: tuple[int, int] | None = None) -> list[Passage]:
         """Of the document's revision; nothing where it has been replaced meanwhile."""
         read = self.index.read(document.id, ordinals)
-        passages = [passage for passage in read if passage.revision == document.revision]
+        return self.of(document, [passage for passage in read if passage.revision == document.revision])
+
+    def of(self, document: Document, passages: list[Passage]) -> list[Passage]:
         if document.tokenizer == self._tokens.name:
             return passages
         counts = self._tokens.count([passage.text for passage in passages])
@@ -230,11 +237,15 @@ class Counted:
         return {document.id: Heading(next(counts), next(counts)) for document in documents}
 
 
-def _around(counted: Counted, document: Document, hits: Sequence[Hit], question: Question) -> list[Passage]:
-    """A document's passages within REACH of its hits, or all of them where documents are what is packed."""
+def _around(
+    counted: Counted, document: Document, found: Mapping[int, Passage], question: Question
+) -> list[Passage]:
+    """A document's passages within REACH of those ``found``, or all of them where documents are what is packed."""
+    ordinals = sorted(found)
+    if len(found) == document.passages:  # a short one: nothing is left to be read
+        return counted.of(document, [found[ordinal] for ordinal in ordinals])
     if question.policy == "documents":
         return counted.read(document)
-    ordinals = sorted(hit.passage.ordinal for hit in hits if hit.document.id == document.id)
     stretches: list[tuple[int, int]] = []
     for ordinal in ordinals:
         first, last = ordinal - REACH, ordinal + REACH

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from rag.forgery import harmless
 from rag.ports import Message
@@ -148,6 +149,7 @@ def _further_path(document: Document, passage: Passage) -> str:
     return _path(document, passage) if passage.page is None else ""
 
 
+@lru_cache(maxsize=8192)  # names, titles and headings of the documents that are asked about again and again
 def _line(text: str) -> str:
     """What a heading holds of titles and names, which may come from anyone: one line of visible characters that
     can neither end the tag nor look like a mark."""

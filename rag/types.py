@@ -8,6 +8,7 @@ Tokens are those of the served model's tokenizer. Times are in seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -49,6 +50,7 @@ class Place:
         return f"lines {self.line_start}-{self.line_end}"
 
 
+@lru_cache(maxsize=8192)
 def short_name(source: str) -> str:
     """The last two parts of a source URI's path, ``samples/manual.pdf``: what people call the file."""
     return unquote("/".join(urlsplit(source).path.strip("/").split("/")[-2:]))
