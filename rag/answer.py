@@ -18,6 +18,7 @@ from rag.admission import Waiting as Waiting
 from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
 from rag.conversation import Turn
 from rag.conversations import Conversations
+from rag.errors import RagError
 from rag.gather import USUAL_TOKENS, gather, read_pinned
 from rag.gather import Limits as Limits
 from rag.grow import Asked
@@ -79,6 +80,7 @@ class Rag:
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
         self.collection_settings = collection_settings or CollectionSettings()
         self.pins, self.usual = Pins(self.collection_settings), usual or Usual()
+        self._served: ModelInfo | None = None
         self.remembered = Remembered(tokens)
         self.serving = Serving(gate or Gate(), Residency(self.remembered), costs)
 
@@ -89,15 +91,14 @@ class Rag:
         with self.serving.gate.entered(ticket), self.conversations.taking_turn(question.conversation):
             await self.check(question)
             turns = await asyncio.to_thread(self.conversations.turns, question.conversation)
-            model = await self.generator.model()
             searched_for = await self._standalone(question, turns, stages)
-            work = partial(self._planned, question, searched_for, turns, model, stages)
-            made, size = await self._reading(question, work)
+            made, size = await self._made(question, searched_for, turns, stages)
             receipt = account.receipt(question, size, made, self.tokens.exact)
             if made.context.blocks:
                 self.serving.weigh(ticket, made)
             yield Reading(replace(receipt, seconds=stages.snapshot()), searched_for)
             if made.context.blocks:
+                model = made.server.model
                 reply = Reply(self.generator, model, self.limits.reserve(question, model.window), stages)
                 events = self.serving.events(made, ticket, reply, question.temperature)
                 async with aclosing(events):
@@ -152,6 +153,27 @@ class Rag:
 
     async def _reading(self, question: Question, work: Callable[[Reader], T]) -> T:
         return await asyncio.to_thread(read, self.store, question.collections, work)
+
+    async def _made(
+        self, question: Question, searched_for: str, turns: Sequence[Turn], stages: Stages
+    ) -> tuple[Plan, tuple[int, int]]:
+        """For the model that was served last, while the server is asked which one it serves now."""
+        asking = asyncio.create_task(self.generator.model())
+        try:
+            model = self._served or await asking
+            while True:
+                work = partial(self._planned, question, searched_for, turns, model, stages)
+                try:
+                    made = await self._reading(question, work)
+                except RagError:
+                    if await asking == model:
+                        raise
+                self._served = await asking
+                if self._served == model:
+                    return made
+                model = self._served
+        finally:
+            asking.cancel()
 
     async def _standalone(self, question: Question, turns: Sequence[Turn], stages: Stages) -> str:
         if turns and self.rewrite_follow_ups:

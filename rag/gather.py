@@ -203,13 +203,12 @@ class Material:
         return pack(self.choice, self.texts, budget, headings, lead)
 
     def _named(self, names: Sequence[order.Name]) -> list[Block]:
-        read = (
-            passage
-            for name in names
-            for passage in self.counted.read(self.documents[name.document_id], (name.first, name.last))
-            if filters.admits_passage(self.question.among, passage)
-        )
-        return order.blocks_of(names, self.documents, {p.at: p for p in read})
+        known = {p.at: p for passages in self.texts.values() for p in passages}
+        for name in names:
+            if not all(place in known for place in name.places):
+                read = self.counted.read(self.documents[name.document_id], (name.first, name.last))
+                known |= {p.at: p for p in read if filters.admits_passage(self.question.among, p)}
+        return order.blocks_of(names, self.documents, known)
 
 
 class Counted:

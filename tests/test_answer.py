@@ -197,6 +197,26 @@ async def test_the_prompt_and_the_answer_fit_into_the_window(store: EdgeStore) -
         assert len(model.sent) == 1
 
 
+async def test_another_model_than_before_is_planned_for_at_once(store: EdgeStore) -> None:
+    engine, model = rag(store, window=2000)
+    asked = replace(ASKED_LARGE, max_answer_tokens=100)
+    before = await engine.answer(asked)
+    model.window = 700
+    smaller = await engine.answer(asked)
+    assert before.receipt.usage
+    assert smaller.receipt.usage
+    assert smaller.receipt.usage.prompt + 100 <= 700 < before.receipt.usage.prompt
+    model.window = 150
+    with pytest.raises(ContextTooLong) as caught:
+        await engine.answer(asked)
+    assert caught.value.budget == 150
+    model.window = 2000
+    assert (await engine.answer(asked)).receipt.usage == before.receipt.usage
+    model.error = ModelUnavailable("gone")
+    with pytest.raises(ModelUnavailable, match="gone"):
+        await engine.answer(asked)
+
+
 async def test_no_room_for_documents(store: EdgeStore) -> None:
     engine, model = rag(store, window=512)
     with pytest.raises(ContextTooLong, match="leave no room") as caught:
