@@ -116,7 +116,8 @@ def gather(
     # A document may be replaced between search and read: its hits of the old revision are gone.
     current = [replace(hit, passage=passage) for hit in hits if (passage := known.get(hit.passage.at))]
     choice = choose(current, texts, question.policy)
-    return Material(counted, question, hits, documents, texts, choice, corpus, pinned)
+    headings = counted.headings(list(documents.values()), texts)
+    return Material(counted, question, hits, documents, texts, headings, choice, corpus, pinned)
 
 
 def read_always(
@@ -125,7 +126,7 @@ def read_always(
     """What every question of these collections begins with: all of a small corpus, else what is pinned."""
     counted = Counted(index, tokens)
     corpus = _corpus(counted, budget)
-    return Material(counted, question, (), {}, {}, choose((), {}), corpus, pinned).context(budget)
+    return Material(counted, question, (), {}, {}, {}, choose((), {}), corpus, pinned).context(budget)
 
 
 def read_pinned(
@@ -160,13 +161,15 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """``hits`` are what was found; ``texts`` what may be read around them, by document id."""
+    """``hits`` are what was found; ``texts`` what may be read around them, and ``headings`` what stands above it, by
+    document id."""
 
     counted: Counted
     question: Question
     hits: Sequence[Hit]
     documents: Mapping[str, Document]
     texts: Mapping[str, Sequence[Passage]]
+    headings: Mapping[str, Heading]
     choice: Choice
     corpus: Corpus | None
     pinned: Pinned = NOTHING
@@ -194,12 +197,11 @@ class Material:
         return near.context(budget + sum(p.tokens for p in texts if p.at in again))
 
     def _packed(self, budget: int, lead: Sequence[Block]) -> Context:
-        headed = {id_: list(passages) for id_, passages in self.texts.items()}
-        documents = dict(self.documents)
+        documents = {block.document.id: block.document for block in lead}
+        texts = {id_: list(self.texts.get(id_, ())) for id_ in documents}
         for block in lead:
-            headed[block.document.id] = [*headed.get(block.document.id, ()), *block.passages]
-            documents[block.document.id] = block.document
-        headings = self.counted.headings(list(documents.values()), headed)
+            texts[block.document.id] += block.passages
+        headings = {**self.headings, **self.counted.headings(list(documents.values()), texts)}
         return pack(self.choice, self.texts, budget, headings, lead)
 
     def _named(self, names: Sequence[order.Name]) -> list[Block]:
