@@ -53,6 +53,7 @@ _AFTER = {
 _FORGED = re.compile(
     r"[<&\[](?=" + "|".join(f"(?<=\\{sign})(?:{'|'.join(each)})" for sign, each in _AFTER.items()) + ")", re.I
 )
+_ASCII, _MANY = bytes(range(128)), 40
 _INSTEAD = {"<": "(", "&": "+", "[": "("}
 
 
@@ -72,11 +73,23 @@ def _as_seen(text: str) -> tuple[str, range | list[int]]:
     """The text as it looks, and the place in ``text`` of each of its characters."""
     if text.isascii():
         return text, range(len(text))
-    folded = text.translate(_FOLDING)
+    folded = _folded(text)
     if not _UNSEEN.search(folded):
         return folded, range(len(text))
     places = [at for at, sign in enumerate(folded) if not _UNSEEN.match(sign)]
     return "".join(folded[at] for at in places), places
+
+
+def _folded(text: str) -> str:
+    """Few signs of a text look like others, so to replace these is much faster than to look at each."""
+    beyond_ascii = text.encode(errors="surrogatepass").translate(None, _ASCII)
+    signs = set(beyond_ascii.decode(errors="surrogatepass"))
+    strange = [(sign, plain) for sign in signs if (plain := _FOLDING[ord(sign)]) != sign]
+    if len(strange) > _MANY:
+        return text.translate(_FOLDING)
+    for sign, plain in strange:
+        text = text.replace(sign, plain)
+    return text
 
 
 class _Folding(dict[int, str]):
@@ -84,7 +97,8 @@ class _Folding(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         sign = chr(code)
-        plain = _LOOKS_LIKE.get(sign) or unicodedata.normalize("NFKC", sign)
+        plain = unicodedata.normalize("NFKC", sign)
+        plain = _LOOKS_LIKE.get(sign) or _LOOKS_LIKE.get(plain, plain)
         self[code] = plain = plain if len(plain) == 1 else sign
         return plain
 
