@@ -89,8 +89,7 @@ class Rag:
         then. Raises RagErrors, also between events; Overloaded before the first one."""
         stages, ticket = Stages(), Ticket(question.priority, question.client)
         with self.serving.gate.entered(ticket), self.conversations.taking_turn(question.conversation):
-            await self.check(question)
-            turns = await asyncio.to_thread(self.conversations.turns, question.conversation)
+            turns = await self.check(question)
             searched_for = await self._standalone(question, turns, stages)
             made, size = await self._made(question, searched_for, turns, stages)
             receipt = account.receipt(question, size, made, self.tokens.exact)
@@ -131,12 +130,11 @@ class Rag:
         made, _ = await self._reading(question, work)
         return made
 
-    async def check(self, question: Question) -> None:
-        """Raises what is wrong with a question before a model is asked anything."""
+    async def check(self, question: Question) -> Sequence[Turn]:
+        """Raises what is wrong with a question before a model is asked anything. The turns before it."""
         self.limits.check(question.text)
         filters.check(question.among)
-        await asyncio.to_thread(self.conversations.turns, question.conversation)
-        await self._reading(question, lambda index: None)
+        return await self._reading(question, lambda index: self.conversations.turns(question.conversation))
 
     async def read(self, question: Question) -> Context:
         """What would be read for a question, in ``max_context_tokens`` tokens; no model is asked."""
@@ -193,14 +191,16 @@ class Rag:
         server = self.serving.known(model)
         budget = self.limits.budget(question, model.window, self.remembered)
         hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
-        pinned = self.pinned(question, index, budget.documents)
-        material = gather(index, question, hits, budget.documents, self.remembered, pinned)
+        with stages("read"):
+            pinned = self.pinned(question, index, budget.documents)
+            material = gather(index, question, hits, budget.documents, self.remembered, pinned)
+            size = index.size(question.among)
         asked = Asked(question, searched_for, material, turns, partial(self.serving.residency.lead, model))
         of_collections = self.collection_settings.values(TARGET_TTFT_MS, question.collections)
         target_s = self.limits.target_s(question, of_collections)
         with stages("pack"):
             made = plan(index, asked, budget, self.remembered, server, target_s)
-        return made, index.size(question.among)
+        return made, size
 
     def _gathered(self, question: Question, budget: int, index: Reader) -> Context:
         hits = self._retrieved(question, question.text, self.limits.hits(budget), Stages(), index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import takewhile
 
 from rag import filters, order, prompt
@@ -112,12 +113,7 @@ def gather(
         ]
         for id_, d in documents.items()
     }
-    known = {p.at: p for passages in texts.values() for p in passages}
-    # A document may be replaced between search and read: its hits of the old revision are gone.
-    current = [replace(hit, passage=passage) for hit in hits if (passage := known.get(hit.passage.at))]
-    choice = choose(current, texts, question.policy)
-    headings = counted.headings(list(documents.values()), texts)
-    return Material(counted, question, hits, documents, texts, headings, choice, corpus, pinned)
+    return Material(counted, question, hits, documents, texts, corpus, pinned)
 
 
 def read_always(
@@ -126,7 +122,7 @@ def read_always(
     """What every question of these collections begins with: all of a small corpus, else what is pinned."""
     counted = Counted(index, tokens)
     corpus = _corpus(counted, budget)
-    return Material(counted, question, (), {}, {}, {}, choose((), {}), corpus, pinned).context(budget)
+    return Material(counted, question, (), {}, {}, corpus, pinned).context(budget)
 
 
 def read_pinned(
@@ -159,20 +155,32 @@ class Corpus:
     texts: Mapping[str, Sequence[Passage]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Material:
-    """``hits`` are what was found; ``texts`` what may be read around them, and ``headings`` what stands above it, by
-    document id."""
+    """``hits`` are what was found; ``texts`` what may be read around them, by document id; ``near`` what is chosen of
+    it, where it is not all that could be."""
 
     counted: Counted
     question: Question
     hits: Sequence[Hit]
     documents: Mapping[str, Document]
     texts: Mapping[str, Sequence[Passage]]
-    headings: Mapping[str, Heading]
-    choice: Choice
     corpus: Corpus | None
     pinned: Pinned = NOTHING
+    near: Choice | None = None
+
+    @cached_property
+    def choice(self) -> Choice:
+        if self.near:
+            return self.near
+        known = {p.at: p for passages in self.texts.values() for p in passages}
+        # A document may be replaced between search and read: its hits of the old revision are gone.
+        there = [replace(hit, passage=passage) for hit in self.hits if (passage := known.get(hit.passage.at))]
+        return choose(there, self.texts, self.question.policy)
+
+    @cached_property
+    def headings(self) -> dict[str, Heading]:
+        return self.counted.headings(list(self.documents.values()), self.texts)
 
     def context(self, budget: int, lead: Lead | None = None) -> Context:
         """All of a small corpus, else what the hits and the policy choose, after what is pinned and the blocks with
@@ -191,7 +199,7 @@ class Material:
 
     def follow_up(self, budget: int, sent: Collection[At]) -> Context:
         """What is nearest, of which what was ``sent`` before takes nothing of the budget."""
-        near = replace(self, choice=nearest(self.choice, self.texts))
+        near = replace(self, near=nearest(self.choice, self.texts))
         again = {place for place in near.choice.wanted if place in sent}
         texts = (passage for passages in self.texts.values() for passage in passages)
         return near.context(budget + sum(p.tokens for p in texts if p.at in again))

@@ -44,22 +44,27 @@ class PrefixCache:
         """Different full blocks of text that a request could find."""
         return len(self._filed)
 
-    def keys(self, ids: Sequence[int], salt: str = "") -> list[bytes]:
-        """Of the full blocks of ``ids``, each of the whole text up to its end."""
-        return list(_chain(ids, self.block_size, salt.encode()))
+    def keys(self, ids: Sequence[int], salt: str = "", *, known: Sequence[bytes] = ()) -> list[bytes]:
+        """Of the full blocks of ``ids``, each of the whole text up to its end; ``known`` are the first of them."""
+        parent = known[-1] if known else salt.encode()
+        return [*known, *_chain(ids[len(known) * self.block_size :], self.block_size, parent)]
 
     def resident(self, keys: Sequence[bytes]) -> int:
         """How many of the first blocks are there."""
         return len(self._leading(keys))
 
-    def match(self, ids: Sequence[int], salt: str = "") -> int:
-        """Tokens of this prompt that would be reported as cached."""
-        found = 0
+    def matched(self, ids: Sequence[int], salt: str = "") -> list[bytes]:
+        """Keys of the blocks of this prompt that would be found: their tokens are reported as cached."""
+        found = []
         for key in _chain(ids[:-1], self.block_size, salt.encode()):
             if key not in self._filed:
                 break
-            found += self.block_size
+            found.append(key)
         return found
+
+    def match(self, ids: Sequence[int], salt: str = "") -> int:
+        """Tokens of this prompt that would be reported as cached."""
+        return len(self.matched(ids, salt)) * self.block_size
 
     def begin(
         self,

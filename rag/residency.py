@@ -22,12 +22,13 @@ _END = 0  # stands for the token that ends a reply, whose id is not told; it is 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What is sent; ``blocks`` stand right behind the instructions. ``cached`` is how many of its ``tokens`` are
-    expected in the server's cache. Both are None where that is not known."""
+    expected in the server's cache, in the cache blocks ``keys``. Both are None where that is not known."""
 
     messages: Sequence[Message]
     blocks: Sequence[Block] = ()
     encoded: Encoded | None = None
     cached: int | None = None
+    keys: Sequence[bytes] = ()
 
     @property
     def ids(self) -> Sequence[int]:
@@ -98,8 +99,10 @@ class Residency:
             encoded = model.template.encode([message.pieces for message in messages], self._tokens.encode)
         with self._lock:
             held = self._of(model)
-            cached = held.cache.match(encoded.ids) if held and encoded else None
-        return Prompt(messages, blocks, encoded, cached)
+            if held is None or encoded is None:
+                return Prompt(messages, blocks, encoded)
+            keys = held.cache.matched(encoded.ids)
+            return Prompt(messages, blocks, encoded, len(keys) * held.cache.block_size, keys)
 
     def sent(self, model: ModelInfo, prompt: Prompt) -> Sent | None:
         """The server is about to compute a prompt."""
@@ -110,7 +113,7 @@ class Residency:
         held = self._of(model)
         if held is None or prompt.encoded is None:
             return None
-        keys = held.cache.keys(prompt.ids)
+        keys = held.cache.keys(prompt.ids, known=prompt.keys)
         try:
             lease = held.cache.begin(prompt.ids, keys=keys)
         except NoRoom:  # it waits for others to end; what it finds then is not known now

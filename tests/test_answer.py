@@ -124,7 +124,7 @@ async def test_a_reading_then_pieces_then_the_answer(store: EdgeStore) -> None:
 
     adds_up(last.receipt)
     adds_up(first.receipt)
-    assert {"embed", "search", "pack", "first_token", "generate", "cite", "total"} == set(
+    assert {"embed", "search", "read", "pack", "first_token", "generate", "cite", "total"} == set(
         last.receipt.seconds
     )
     assert replace(last.receipt, usage=None, seconds={}) == replace(first.receipt, seconds={})

@@ -87,6 +87,8 @@ def served(answer: Answer, base_url: str = "http://model.test/v1/") -> ServedTok
 
 
 def words(request: httpx.Request) -> httpx.Response:
+    if request.url.path == "/v1/models":
+        return httpx.Response(404)
     body = json.loads(request.content)
     assert (str(request.url), body["add_special_tokens"]) == ("http://model.test/tokenize", False)
     tokens = [len(word) for word in body["prompt"].split()]
@@ -156,12 +158,59 @@ def test_a_server_that_goes_away_in_between_leaves_one_way_of_counting() -> None
 
     def answer(request: httpx.Request) -> httpx.Response:
         nonlocal texts
-        texts += 1
+        texts += request.url.path == "/tokenize"
         return words(request) if texts < 3 else httpx.Response(500)
 
     counter = served(answer)
     assert counter.count(["abc", "abc def", "abc"]) == [1, 3, 1], "all estimated, not some"
     assert not counter.exact
+
+
+class Serves:
+    """A server of the model in ``folder``, whose /tokenize is ``tokens``; keeps which paths it was asked for."""
+
+    def __init__(self, folder: Path, tokens: TokenizerFile) -> None:
+        self.folder, self.tokens = folder, tokens
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request.url.path)
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"data": [{"id": "m", "root": str(self.folder)}]})
+        return httpx.Response(
+            200, json={"tokens": self.tokens.encode([json.loads(request.content)["prompt"]])[0]}
+        )
+
+
+def test_the_model_s_own_file_is_used_where_it_is_on_this_machine(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Serves(tmp_path, TokenizerFile(saved(tokenizer, tmp_path)))
+    counter = served(server)
+    assert counter.encode(["the pump", "the"]) == [[2, 3], [2]]
+    assert counter.count(["the pump, the pump."]) == [6]
+    assert (counter.exact, counter.name[:7]) == (True, "served:")
+    assert server.asked == ["/tokenize", "/v1/models"]
+    # Another model answers there now, whose file is not here.
+    monkeypatch.setattr(ServedTokenizer, "PROBE_EVERY_S", 0.0)
+    name = counter.name
+    tokenizer.add_tokens(["gauge", "battery"])
+    (tmp_path / "other").mkdir()
+    server.tokens = TokenizerFile(saved(tokenizer, tmp_path / "other"))
+    assert counter.encode(["gauge"]) == [[5]]
+    assert counter.name != name
+    assert counter.exact
+    assert server.asked[-1] == "/tokenize"
+
+
+@pytest.mark.parametrize("model", ["", "no/such", "not a name: really", "/nowhere"])
+def test_a_model_that_is_not_on_this_machine_is_counted_by_its_server(
+    tokenizer: Tokenizer, tmp_path: Path, model: str
+) -> None:
+    server = Serves(Path(model), TokenizerFile(saved(tokenizer, tmp_path)))
+    counter = served(server)
+    assert counter.count(["the pump"]) == [2]
+    assert server.asked == ["/tokenize", "/v1/models", "/tokenize"]
 
 
 def test_a_client_that_nobody_asks_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,9 @@ class ServedTokenizer:
     there, as other servers never do. ``name`` and ``exact`` say which it is now; the name follows the tokenizer,
     not the address, so counts are kept when a server moves and made anew when another model answers there.
 
+    Each text is a request. So where the model's ``tokenizer.json`` is on this machine, too, and encodes a probe as the
+    server does, it is used instead, and the server asked now and then whether it still does.
+
     https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#tokenizer-api
     """
 
@@ -83,9 +86,10 @@ class ServedTokenizer:
         self, base_url: str, *, api_key: str | None = None, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._api_key, self._transport = api_key, transport
-        self._url = base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
+        self._root = base_url.rstrip("/").removesuffix("/v1")
         self._probed = -self.PROBE_EVERY_S
         self._tokenizer = ""
+        self._file: TokenizerFile | None = None
         self.exact = False
 
     @cached_property
@@ -109,6 +113,8 @@ class ServedTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]] | None:
         self._probe()
+        if self.exact and self._file:
+            return self._file.encode(texts)
         if self.exact:
             try:
                 return [[int(token) for token in self._tokenize(text)["tokens"]] for text in texts]
@@ -117,18 +123,43 @@ class ServedTokenizer:
         return None
 
     def _probe(self) -> None:
-        if self.exact or time.monotonic() - self._probed < self.PROBE_EVERY_S:
+        told_by_failure = self.exact and self._file is None
+        if told_by_failure or time.monotonic() - self._probed < self.PROBE_EVERY_S:
             return
         self._probed = time.monotonic()
         try:
             ids = [int(token) for token in self._tokenize(self.PROBE)["tokens"]]
-        except _FAILURES:
+        except _FAILURES:  # while it is away, nothing is asked of it that could be counted wrongly
             return
-        self._tokenizer = hashlib.sha256(repr(ids).encode()).hexdigest()[:16]
+        before, self._tokenizer = self._tokenizer, hashlib.sha256(repr(ids).encode()).hexdigest()[:16]
         self.exact = bool(ids)
+        if self.exact and self._tokenizer != before:
+            self._file = self._beside(ids)
+
+    def _beside(self, ids: list[int]) -> TokenizerFile | None:
+        """The served model's own file, where this machine has it."""
+        try:
+            response = self._http.get(f"{self._root}/v1/models").raise_for_status()
+            served = response.json()["data"][0]
+            path = _file_of(str(served.get("root") or served["id"]))
+            file = TokenizerFile(path) if path else None
+        except (*_FAILURES, LookupError, OSError, ModelNotInstalled):
+            return None
+        return file if file and file.encode([self.PROBE]) == [ids] else None
 
     def _tokenize(self, text: str) -> dict[str, Any]:
-        response = self._http.post(self._url, json={"prompt": _valid(text), "add_special_tokens": False})
+        body = {"prompt": _valid(text), "add_special_tokens": False}
+        response = self._http.post(f"{self._root}/tokenize", json=body)
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _file_of(model: str) -> Path | None:
+    """``model`` is a folder, or a name in the hub's cache. Raises ValueError for what can be neither."""
+    if (path := Path(model) / "tokenizer.json").is_file():
+        return path
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "tokenizer.json")
+    return Path(found) if isinstance(found, str) else None
