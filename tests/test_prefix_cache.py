@@ -119,6 +119,14 @@ def test_keys_made_before_serve_as_well() -> None:
     assert mirror.keys([*prompt, 1, 1, 1], "salt")[:2] == keys
 
 
+def test_keys_of_what_was_found_are_not_made_again() -> None:
+    mirror = PrefixCache(4, 10)
+    mirror.run([*A, *B, 9], salt="one")
+    found = mirror.matched([*A, *B, *C], "one")
+    assert len(found) == 2
+    assert mirror.keys([*A, *B, *C], "one", known=found) == mirror.keys([*A, *B, *C], "one")
+
+
 def test_a_cache_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="can hold nothing"):
         PrefixCache(16, 1)
