@@ -175,7 +175,7 @@ class Material:
             return self.near
         known = {p.at: p for passages in self.texts.values() for p in passages}
         # A document may be replaced between search and read: its hits of the old revision are gone.
-        there = [replace(hit, passage=passage) for hit in self.hits if (passage := known.get(hit.passage.at))]
+        there = [_with(hit, passage) for hit in self.hits if (passage := known.get(hit.passage.at))]
         return choose(there, self.texts, self.question.policy)
 
     @cached_property
@@ -219,6 +219,10 @@ class Material:
                 read = self.counted.read(self.documents[name.document_id], (name.first, name.last))
                 known |= {p.at: p for p in read if filters.admits_passage(self.question.among, p)}
         return order.blocks_of(names, self.documents, known)
+
+
+def _with(hit: Hit, passage: Passage) -> Hit:
+    return hit if passage is hit.passage else replace(hit, passage=passage)
 
 
 class Counted:

@@ -106,9 +106,10 @@ def widest_headings(document: Document, passages: Sequence[Passage] = ()) -> tup
     """Headings at least as long as those of any block of these passages, for counting their tokens beforehand: of one
     that another document or nothing stands before, and of one that follows another of its own."""
     at = max(_widest_places(passages), key=len, default="")
-    sections = list({(p.section, p.page is None): p for p in passages}.values())
-    path = max((_path(document, p) for p in sections), key=len, default="")
-    further = max((_further_path(document, p) for p in sections), key=len, default="")
+    sections = {(p.section, p.page is None): p for p in passages}
+    paths = {(_path(document, p), unpaged) for (_, unpaged), p in sections.items()}
+    path = max((each for each, _ in paths), key=len, default="")
+    further = max((each for each, unpaged in paths if unpaged), key=len, default="")
     tags = _tag(9999, _named(document), path, at), _tag(9999, CONTINUED, further, at)
     first, again = (f"{tag}\n</document>\n\n" for tag in tags)
     return first, again
@@ -136,6 +137,8 @@ def _name(document: Document) -> str:
 
 def _path(document: Document, passage: Passage) -> str:
     """The headings above a passage, without those that the name says already; the innermost where that is long."""
+    if not passage.section:
+        return ""
     name = _name(document)
     steps = [step for each in passage.section if (step := _line(each)) and step not in name]
     while len(steps) > 1 and len(" / ".join(steps)) > LONGEST_PATH:
