@@ -30,9 +30,9 @@ GROWING = 2
 # A long budget needs more hits to be filled: one for so many tokens of it, up to a bound on what a search costs.
 TOKENS_PER_HIT, MOST_HITS = 80, 400
 
-# From a context, the revision of each document of which more may be read, and the blocks that the context begins with
-# in any case, to those to go on with.
-Lead = Callable[[Context, Mapping[str, str], Sequence[order.Name]], Sequence[order.Name]]
+# From a context, the documents of which more may be read, and the blocks that the context begins with in any case, to
+# those to go on with.
+Lead = Callable[[Context, Mapping[str, order.Readable], Sequence[order.Name]], Sequence[order.Name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,11 @@ class Material:
                 return whole
         context = self._packed(budget, self.pinned.blocks)
         begun = [order.name_of(b) for b in takewhile(lambda b: b.document.id in pinned, context.blocks)]
-        more = {d.id: d.revision for d in self.documents.values() if d.id not in pinned}
+        more = {
+            id_: order.Readable(document.revision, self.headings[id_].first)
+            for id_, document in self.documents.items()
+            if id_ not in pinned
+        }
         names = lead(context, more, begun) if lead else ()
         return self._packed(budget, (*self.pinned.blocks, *self._named(names))) if names else context
 

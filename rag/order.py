@@ -3,19 +3,23 @@
 A server's prefix cache holds beginnings of prompts. So what was sent is kept as a tree of blocks from the
 instructions on, each path the beginning of a prompt; a context begins with the path of which the most is resident and
 wanted, and what else it holds follows by document, the most read first: the next prompt about the same things may
-then begin alike. A path may lead through blocks that are near but not chosen, as long as they take no more than a
-share of the budget from the last of what was chosen.
+then begin alike. In a long context a path may lead through blocks that are near but not chosen, which take the place
+of the last of what was chosen; in a short one that would cost evidence (docs/log.md), so nothing takes its place.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rag.types import At, Block, Document, Passage
 
-SPARE = 0.25  # of the budget, for blocks on the path that were not chosen
+KEPT = 8000  # tokens of what was chosen, the best, of which nothing takes the place
+SPARE = (
+    0.25  # of the budget, at most, for what was not chosen: blocks on the path, and headings that it needs
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,13 @@ class Name:
     @property
     def places(self) -> list[At]:
         return [(self.document_id, ordinal) for ordinal in range(self.first, self.last + 1)]
+
+
+class Readable(NamedTuple):
+    """A document of which more may be read: ``heading`` is what one above a block of it takes, in tokens."""
+
+    revision: str
+    heading: int = 0
 
 
 class Cache(Protocol):
@@ -49,22 +60,40 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _Path:
+    """Of its tokens ``wanted`` are read anyway and ``extra`` not; ``headings`` are needed above what is chosen of its
+    documents and stands behind it, ``left`` tokens of each."""
+
     names: tuple[Name, ...] = ()
-    wanted: int = 0  # tokens of it that are read anyway
-    extra: int = 0  # and that are not
+    wanted: int = 0
+    extra: int = 0
+    headings: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
+
+    def to(self, name: Name, wanted: int, extra: int, chosen: int, heading: int) -> _Path:
+        """``chosen`` tokens of the document are to be read in all."""
+        before = self.left.get(name.document_id, 0)
+        left = self.left.get(name.document_id, chosen) - wanted
+        headings = self.headings + heading * ((left > 0) - (before > 0))
+        known = {**self.left, name.document_id: left}
+        return _Path((*self.names, name), self.wanted + wanted, self.extra + extra, headings, known)
+
+    @property
+    def instead(self) -> int:
+        """Tokens that are read for it instead of something chosen."""
+        return self.extra + self.headings
 
     @property
     def gain(self) -> tuple[int, int]:
-        """What is spared, less what is read for it instead of something chosen."""
-        return self.wanted - self.extra, -self.extra
+        """What is spared, less that."""
+        return self.wanted - self.instead, -self.instead
 
 
 class Tree:
     """What was sent, from the instructions on. Beyond ``most_nodes`` blocks, those that the server no longer holds are
     forgotten. Not safe from threads."""
 
-    def __init__(self, most_nodes: int = 50_000) -> None:
-        self.most_nodes = most_nodes
+    def __init__(self, most_nodes: int = 50_000, kept: int = KEPT) -> None:
+        self.most_nodes, self.kept = most_nodes, kept
         self._root = _Node()
         self._nodes = 0
 
@@ -83,25 +112,33 @@ class Tree:
         self,
         chosen: Mapping[At, int],
         budget: int,
-        documents: Mapping[str, str],
+        documents: Mapping[str, Readable],
         cache: Cache,
         begun: Sequence[Name] = (),
     ) -> tuple[Name, ...]:
         """The path to go on with behind the blocks ``begun``. ``chosen``: the tokens of each passage that is to be
-        read; ``documents``: the revision of each document of which more may be read."""
+        read; ``documents``: those of which more may be read."""
         self._prune(cache)
-        spare = int(budget * SPARE)
+        spare = min(int(budget * SPARE), max(0, budget - self.kept))
+        of_document: Counter[str] = Counter()
+        for (document_id, _), tokens in chosen.items():
+            of_document[document_id] += tokens
         best, open_ = _Path(), [(node, _Path()) for node in self._behind(begun)]
         while open_:
             node, path = open_.pop()
-            best = max(best, path, key=lambda each: each.gain)  # of equal ones the oldest, again and again
+            if path.instead <= spare:
+                best = max(
+                    best, path, key=lambda each: each.gain
+                )  # of equal ones the oldest, again and again
             for name, child in reversed(node.children.items()):
-                if documents.get(name.document_id) != name.revision:
+                document = documents.get(name.document_id)
+                if document is None or document.revision != name.revision:
                     continue
                 wanted = sum(chosen.get(place, 0) for place in name.places)
-                extra = path.extra + child.tokens - wanted
-                if extra <= spare and cache.resident(child.keys) == len(child.keys):
-                    open_.append((child, _Path((*path.names, name), path.wanted + wanted, extra)))
+                extra = child.tokens - wanted
+                if path.extra + extra <= spare and cache.resident(child.keys) == len(child.keys):
+                    in_all = of_document[name.document_id]
+                    open_.append((child, path.to(name, wanted, extra, in_all, document.heading)))
         return best.names
 
     def _behind(self, names: Sequence[Name]) -> list[_Node]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 
-from rag.order import Name, Tree
+from rag.order import Name, Readable, Tree
 from rag.ports import CacheShape, Delta, Message, ModelInfo
 from rag.prefix_cache import Lease, NoRoom, PrefixCache
 from rag.remembered import Remembered
@@ -62,11 +62,11 @@ class _Held:
     """Of one server: its cache, and the blocks that lie in it."""
 
     cache: PrefixCache
-    tree: Tree = field(default_factory=Tree)
+    tree: Tree
 
     @classmethod
     def of(cls, shape: CacheShape) -> _Held:
-        return cls(PrefixCache(shape.block_size, shape.blocks))
+        return cls(PrefixCache(shape.block_size, shape.blocks), Tree())
 
 
 class Residency:
@@ -79,7 +79,11 @@ class Residency:
         self._lock = Lock()
 
     def lead(
-        self, model: ModelInfo, context: Context, documents: Mapping[str, str], begun: Sequence[Name] = ()
+        self,
+        model: ModelInfo,
+        context: Context,
+        documents: Mapping[str, Readable],
+        begun: Sequence[Name] = (),
     ) -> tuple[Name, ...]:
         """The blocks to begin a context with, or to go on with behind those ``begun``, instead of its own order;
         ``documents`` as rag.order has it."""

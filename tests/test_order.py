@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from fakes import document, passages
 from rag import order
-from rag.order import Tree, blocks_of, name_of
+from rag.order import Readable, Tree, blocks_of, name_of
 from rag.types import At, Block, Document, Passage
 
 DOCUMENTS = [document(f"file:///{number}.txt") for number in range(3)]
 TILES = {doc.id: passages(doc, *(f"w{at} " * 10 for at in range(6))) for doc in DOCUMENTS}
-REVISIONS = {doc.id: doc.revision for doc in DOCUMENTS}
+READABLE = {doc.id: Readable(doc.revision) for doc in DOCUMENTS}
 SIZE = 10  # tokens of each passage
 
 
@@ -40,7 +40,7 @@ def block(doc: int, first: int, last: int | None = None) -> Block:
 
 
 def grown(*sent: Sequence[Block]) -> Tree:
-    tree = Tree()
+    tree = Tree(kept=0)
     for blocks in sent:
         names = accumulate(((name_of(each),) for each in blocks), lambda path, name: path + name)
         tree.add(blocks, [[repr(path).encode()] for path in names])
@@ -52,7 +52,7 @@ def chosen(*blocks: Block) -> dict[At, int]:
 
 
 def lead(tree: Tree, *wanted: Block, budget: int = 100, cache: order.Cache | None = None) -> list[order.Name]:
-    return list(tree.lead(chosen(*wanted), budget, REVISIONS, cache or Everything()))
+    return list(tree.lead(chosen(*wanted), budget, READABLE, cache or Everything()))
 
 
 A, B, C, D = block(0, 0), block(0, 2), block(1, 1), block(2, 3)
@@ -76,6 +76,29 @@ def test_a_path_may_lead_through_a_little_that_is_not_wanted() -> None:
     assert lead(tree, D) == []
 
 
+def test_in_a_short_context_nothing_takes_the_place_of_what_was_chosen() -> None:
+    tree = grown([A, B, C])
+    tree.kept = 80
+    assert lead(tree, B, C, D, budget=89) == []
+    assert lead(tree, B, C, D, budget=90) == [name_of(A), name_of(B), name_of(C)]
+
+
+def test_what_stands_elsewhere_of_its_documents_needs_another_heading() -> None:
+    """A and B are of one document, and only A is on the path."""
+    tree = grown([A, C])
+
+    def found(*wanted: Block, heading: int, budget: int) -> list[order.Name]:
+        documents = {id_: Readable(each.revision, heading) for id_, each in READABLE.items()}
+        return list(tree.lead(chosen(*wanted), budget, documents, Everything()))
+
+    assert found(A, B, C, heading=5, budget=20) == [name_of(A), name_of(C)]
+    assert found(A, B, C, heading=5, budget=19) == []
+    assert found(A, B, heading=11, budget=100) == [], "it brings no more than it takes"
+    tree.kept = 1000
+    assert found(A, B, C, heading=5, budget=1000) == []
+    assert found(A, C, heading=5, budget=1000) == [name_of(A), name_of(C)]
+
+
 def test_a_part_of_a_block_that_is_wanted_counts_as_much_as_it_is() -> None:
     tree = grown([block(0, 0, 2)])
     assert lead(tree, block(0, 1, 2)) == [name_of(block(0, 0, 2))]
@@ -90,8 +113,8 @@ def test_a_path_ends_where_the_server_has_forgotten_it() -> None:
 
 def test_a_document_that_is_another_now_or_not_to_be_read_ends_it() -> None:
     tree = grown([A, C])
-    others = {id_: revision for id_, revision in REVISIONS.items() if id_ != DOCUMENTS[1].id}
-    for documents in (others, {**REVISIONS, DOCUMENTS[1].id: "r2"}):
+    others = {id_: each for id_, each in READABLE.items() if id_ != DOCUMENTS[1].id}
+    for documents in (others, {**READABLE, DOCUMENTS[1].id: Readable("r2")}):
         assert tree.lead(chosen(A, C), 100, documents, Everything()) == (name_of(A),)
 
 

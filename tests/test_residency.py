@@ -10,6 +10,7 @@ import pytest
 
 from fakes import CachingGenerator, Costly, FakeCounter, FakeEmbedder, document, passages
 from rag.answer import Limits, Rag
+from rag.order import Tree
 from rag.ports import ModelInfo
 from rag.question import Question
 from rag.remembered import Remembered
@@ -95,6 +96,8 @@ async def test_a_follow_up_is_cached_but_for_what_is_new(store: EdgeStore) -> No
 async def test_questions_about_one_thing_share_more_than_in_their_own_order(
     store: EdgeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("rag.residency.Tree", lambda: Tree(kept=0))  # as in a long context
+
     async def cached() -> int:
         engine = rag(store, CachingGenerator("It lasts 3 days [1]."))
         found = [await engine.answer(question) for question in questions()]
