@@ -60,7 +60,7 @@ def claim(folder: Path, doing: str) -> Iterator[Owner]:
             stack.callback((folder / "owner.json").unlink, missing_ok=True)
             owner = Owner(folder, Record(os.getpid(), doing, token=secrets.token_urlsafe(32)))
         except Timeout:
-            record = _read(folder) or Record(0, "")
+            record = _record(folder)
             raise DataFolderInUse.of(folder, record.pid or None, record.doing) from None
         except OSError as error:
             raise BadSetting(
@@ -83,19 +83,37 @@ def find(folder: Path) -> Record | None:
         probe = _lock(folder)
         probe.acquire(timeout=0)
     except Timeout:
-        for _ in range(10):  # between taking the lock and writing the record
-            if record := _read(folder):
-                return record
-            time.sleep(0.05)
-        return Record(0, "unknown")
+        return _record(folder)
     except OSError:
         return None
     probe.release()
     return None
 
 
+def _record(folder: Path) -> Record:
+    """Of a folder that is owned. Between taking the lock and writing the record there may be none, or one that a crash
+    left, of a process that is gone; from another container the owner, too, may look as if it were."""
+    for _ in range(10):
+        record = _read(folder)
+        if record and _is_running(record.pid):
+            break
+        time.sleep(0.05)
+    return record or Record(0, "unknown")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no number that a process has
+        return True
+    return True
+
+
 def _read(folder: Path) -> Record | None:
     try:
-        return Record(**json.loads((folder / "owner.json").read_text()))
+        record = Record(**json.loads((folder / "owner.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    return record if isinstance(record.pid, int) else None

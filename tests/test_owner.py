@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,33 @@ def test_another_process_is_named_and_its_crash_frees_the_folder(tmp_path: Path)
             assert find(tmp_path) == mine.record
 
 
+def test_what_a_crash_left_is_not_taken_for_the_next_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next owner has the lock, and has not written its record yet."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = Record(gone.pid, "openbook serve", "http://127.0.0.1:8080", "old")
+    with claim(tmp_path, "openbook serve") as mine:
+        (tmp_path / "owner.json").write_text(json.dumps(asdict(left)))
+        monkeypatch.setattr(time, "sleep", lambda _: mine.announce("http://127.0.0.1:8081"))
+        assert find(tmp_path) == mine.record
+        (tmp_path / "owner.json").write_text(json.dumps(asdict(left)))
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+        assert find(tmp_path) == left, "an owner in another container looks so, too"
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"pid": 1}', '{"pid": 1, "doing": "x", "new": 2}', "\udcff"]
+    "content",
+    [
+        '{"pid": "1", "doing": "x"}',
+        "",
+        "{",
+        "[]",
+        '{"pid": 1}',
+        '{"pid": 1, "doing": "x", "new": 2}',
+        "\udcff",
+    ],
 )
 def test_an_owner_without_a_readable_record_is_an_owner(
     tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
