@@ -33,11 +33,10 @@ def without_duplicates(hits: Sequence[Hit]) -> tuple[list[Hit], list[tuple[Hit, 
     repeat headers of tables."""
     kept: list[tuple[Hit, _Said]] = []
     dropped: list[tuple[Hit, Hit]] = []
-    seen: set[int] = (
-        set()
-    )  # shingles of all that are kept: what one of them has said, they have said together
+    seen: set[int] = set()  # shingles of all that are kept
     for hit in hits:
         ours = _said(hit.passage.text)
+        # What one of them has said, they have said together.
         if ours.is_within(seen) and (same := _same(hit, ours, kept)):
             dropped.append((hit, same))
         else:

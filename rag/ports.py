@@ -54,6 +54,10 @@ class TokenCounter(Protocol):
         """Ids of the tokens, each text for itself; None where they are not known."""
         ...
 
+    def forget(self) -> None:
+        """Another model is served, whose tokens may be others."""
+        ...
+
 
 class Reader(Protocol):
     """What can be read, of one collection or of several. A document is visible whole or not at all, at every moment.

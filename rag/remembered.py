@@ -19,6 +19,7 @@ class Remembered:
         self._tokens, self._most = tokens, most
         self._kept: OrderedDict[str, Ids] = OrderedDict()
         self._size = 0
+        self._models = 0  # that were served
         self._lock = Lock()
 
     @property
@@ -35,6 +36,7 @@ class Remembered:
 
     def encode(self, texts: Sequence[str]) -> list[Ids] | None:
         with self._lock:
+            model = self._models
             known = {text: ids for text in texts if (ids := self._kept.get(text)) is not None}
         if new := list(dict.fromkeys(text for text in texts if text not in known)):
             made = self._tokens.encode(new)
@@ -43,15 +45,16 @@ class Remembered:
             # A tenth of a list's size.
             known |= {text: array("I", ids) for text, ids in zip(new, made, strict=True)}
         with self._lock:
-            for text in texts:
+            for text in texts if model == self._models else ():
                 self._keep(text, known[text])
         return [known[text] for text in texts]
 
     def forget(self) -> None:
-        """Another model is served, whose tokens may be others."""
         with self._lock:
             self._kept.clear()
             self._size = 0
+            self._models += 1
+        self._tokens.forget()
 
     def _keep(self, text: str, ids: Ids) -> None:
         if text not in self._kept:

@@ -52,6 +52,8 @@ class FakeCounter:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [[zlib.crc32(token.encode()) for token in self._tokens(text)] for text in texts]
 
+    def forget(self) -> None: ...
+
     def _tokens(self, text: str) -> list[str]:
         return re.findall(r"\w+|[^\w\s]", text)
 

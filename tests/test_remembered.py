@@ -19,6 +19,9 @@ class Counting:
         self.asked.extend(texts)
         return [[ord(letter) for letter in text] for text in texts] if self.knows_ids else None
 
+    def forget(self) -> None:
+        self.asked.append("forget")
+
     def count(self, texts: Sequence[str]) -> list[int]:
         return [7 for _ in texts]
 
@@ -56,7 +59,22 @@ def test_tokens_of_one_model_are_not_taken_for_another_s() -> None:
     remembered.count(["a"])
     residency.meet(CachingGenerator("").info)
     remembered.count(["a"])
-    assert tokens.asked == ["a"]
+    assert tokens.asked == ["forget", "a"]
     residency.meet(CachingGenerator("", block_size=8).info)
     remembered.count(["a"])
-    assert tokens.asked == ["a", "a"]
+    assert tokens.asked == ["forget", "a", "forget", "a"]
+
+
+def test_what_was_asked_before_the_model_changed_is_not_kept() -> None:
+    class Slow(Counting):
+        def encode(self, texts: Sequence[str]) -> list[list[int]] | None:
+            ids = super().encode(texts)
+            if len(self.asked) == 1:
+                remembered.forget()
+            return ids
+
+    tokens = Slow()
+    remembered = Remembered(tokens)
+    assert remembered.count(["a"]) == [1]
+    remembered.count(["a"])
+    assert tokens.asked == ["a", "forget", "a"]

@@ -203,6 +203,17 @@ def test_the_model_s_own_file_is_used_where_it_is_on_this_machine(
     assert server.asked[-1] == "/tokenize"
 
 
+def test_the_file_of_one_model_is_not_taken_for_another_s(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    server = Serves(tmp_path, TokenizerFile(saved(tokenizer, tmp_path)))
+    counter = served(server)
+    assert counter.encode(["gauge"]) == [[0]]
+    tokenizer.add_tokens(["gauge", "battery"])
+    (tmp_path / "other").mkdir()
+    server.tokens = TokenizerFile(saved(tokenizer, tmp_path / "other"))
+    counter.forget()
+    assert counter.encode(["gauge"]) == [[5]]
+
+
 @pytest.mark.parametrize("model", ["", "no/such", "not a name: really", "/nowhere"])
 def test_a_model_that_is_not_on_this_machine_is_counted_by_its_server(
     tokenizer: Tokenizer, tmp_path: Path, model: str

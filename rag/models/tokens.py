@@ -44,6 +44,9 @@ class TokenizerFile:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._encodings(texts)]
 
+    def forget(self) -> None:
+        """The file stays what it is."""
+
     def _encodings(self, texts: Sequence[str]) -> list[Encoding]:
         return self._tokenizer.encode_batch(list(map(_valid, texts)), add_special_tokens=False)
 
@@ -64,6 +67,9 @@ class Estimate:
 
     def encode(self, texts: Sequence[str]) -> None:
         return None
+
+    def forget(self) -> None:
+        """Nothing is known."""
 
 
 class ServedTokenizer:
@@ -121,6 +127,10 @@ class ServedTokenizer:
             except _FAILURES:
                 self.exact = False
         return None
+
+    def forget(self) -> None:
+        self._tokenizer, self._file, self.exact = "", None, False
+        self._probed = -self.PROBE_EVERY_S
 
     def _probe(self) -> None:
         told_by_failure = self.exact and self._file is None
