@@ -16,10 +16,9 @@ from typing import NamedTuple, Protocol
 
 from rag.types import At, Block, Document, Passage
 
-KEPT = 8000  # tokens of what was chosen, the best, of which nothing takes the place
-SPARE = (
-    0.25  # of the budget, at most, for what was not chosen: blocks on the path, and headings that it needs
-)
+# Tokens of what was chosen, the best, of which nothing takes the place; and the share of the budget that at most is for
+# what was not chosen: blocks on the path, and headings that it makes needful.
+KEPT, SPARE = 8000, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +81,10 @@ class _Path:
         """Tokens that are read for it instead of something chosen."""
         return self.extra + self.headings
 
-    @property
-    def gain(self) -> tuple[int, int]:
-        """What is spared, less that."""
-        return self.wanted - self.instead, -self.instead
+
+def _gain(path: _Path) -> tuple[int, int]:
+    """What is spared, less what is read instead of something chosen."""
+    return path.wanted - path.instead, -path.instead
 
 
 class Tree:
@@ -127,9 +126,7 @@ class Tree:
         while open_:
             node, path = open_.pop()
             if path.instead <= spare:
-                best = max(
-                    best, path, key=lambda each: each.gain
-                )  # of equal ones the oldest, again and again
+                best = max(best, path, key=_gain)  # of equal ones the oldest, again and again
             for name, child in reversed(node.children.items()):
                 document = documents.get(name.document_id)
                 if document is None or document.revision != name.revision:

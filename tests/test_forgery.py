@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fakes import document, passages
 from rag.cite import resolve
-from rag.forgery import harmless
+from rag.forgery import _FOLDING, _LOOKS_LIKE, _folded, harmless
 from rag.prompt import marks, material, messages, render
 from rag.types import Block, Context
 
@@ -183,3 +183,14 @@ def test_an_index_in_code_that_the_model_repeats_cites_no_block() -> None:
     assert "rows[2]" in render(code)
     citations, _ = resolve("The total is rows[2] plus depth[1] [1].", (code, other))
     assert [(each.number, each.origin) for each in citations] == [(1, "mark")]
+
+
+@given(st.text(st.characters() | st.sampled_from([*_LOOKS_LIKE, *"𝛂𝐚ａ，＜"])))
+def test_signs_are_folded_alike_one_by_one_and_through_the_table(text: str) -> None:
+    assert _folded(text) == text.translate(_FOLDING)
+    assert _folded(_folded(text)) == _folded(text)
+
+
+def test_a_text_of_many_strange_signs_is_folded_too() -> None:
+    text = "".join(_LOOKS_LIKE)
+    assert _folded(text) == "".join(_LOOKS_LIKE.values())
