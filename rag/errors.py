@@ -2,38 +2,72 @@
 
     RagError
     ├── BadRequest               the caller can mend it
+    │   ├── BadParameter         one field of a request, which is named
     │   ├── BadSetting           a setting or environment variable
     │   ├── BadName              a collection's name
+    │   ├── AmbiguousName        several documents or symbols are called so
     │   ├── BadFileName          of a file that is sent
+    │   ├── BackupUnreadable     no backup, or a damaged one
+    │   ├── PathNotAllowed       outside the folders that the owner allowed
+    │   ├── ConfirmationNeeded   of what cannot be undone
+    │   ├── IdempotencyKeyReused for another request
+    │   ├── NotReplaceable       a document that is no uploaded file of its own
+    │   ├── OutOfDate            what is to be changed is not as the caller knows it
     │   ├── QuestionTooLong
-    │   └── UploadTooLarge
+    │   ├── UnknownModel         whose size cannot be told from its configuration
+    │   ├── UploadTooLarge
+    │   └── UrlNotAllowed        openbook does not fetch what is there
+    ├── AccessError              who asks may not
+    │   ├── KeyMissing
+    │   ├── KeyRefused           unknown, expired or revoked
+    │   └── ScopeMissing
     ├── NotFound
+    │   ├── AnswerNotFound
     │   ├── CollectionNotFound
     │   ├── ConversationNotFound
     │   ├── DocumentNotFound
-    │   └── JobNotFound
+    │   ├── JobNotFound
+    │   ├── KeyNotFound
+    │   ├── ModelNotFound        that may answer
+    │   ├── OriginalNotFound     the file that a document was read from
+    │   ├── RefNotFound          a branch, tag or commit
+    │   └── SymbolNotFound
     ├── SourceError              one file or folder that cannot be ingested
     │   ├── SourceMissing
+    │   ├── RepositoryUnreadable
     │   ├── SourceEmpty
     │   ├── SourceCorrupt
     │   ├── SourceCrash          its parser crashed
     │   ├── SourceOverLimit      more time or memory than a file may take
-    │   └── SourceUnsupported
+    │   ├── SourceUnsupported
+    │   └── UrlUnreadable        a file of the web that cannot be fetched
     ├── StoreError
+    │   ├── CollectionExists
     │   ├── DataFolderInUse
+    │   ├── DataTooNew           a later openbook wrote it
     │   ├── DiskFull
     │   ├── FingerprintMismatch
+    │   ├── NotEmpty             where a backup is to be restored
     │   └── StoreUnavailable
     ├── ModelError
+    │   ├── EmbedderUnavailable  its server does not answer
+    │   ├── RerankerUnavailable  likewise
     │   ├── ModelNotInstalled
     │   ├── ModelUnavailable
+    │   ├── NotEnoughMemory      for the models that are to run beside each other
     │   ├── ModelRefused
     │   └── ContextTooLong
     └── ServiceError             the openbook service itself
+        ├── ClusterUnavailable   Ray, on which files are to be read
+        ├── CollectionBusy       jobs for it run or wait
         ├── ConversationBusy
+        ├── IdempotencyKeyBusy   the request is being done
         ├── Overloaded           too many questions wait, or it would wait too long
+        │   └── RateLimited      a key has had its requests or tokens of this minute
         ├── PortInUse
-        └── ServiceUnreachable
+        ├── ServiceStopping      it takes nothing new, and breaks off what has not finished in time
+        ├── ServiceUnreachable
+        └── TimedOut             a whole answer took longer than it may
 
 ``hint`` says the way out; ``retryable`` says that the same request may succeed later. ``code`` travels over
 HTTP, so that a client raises what the service raised.
@@ -41,29 +75,59 @@ HTTP, so that a client raises what the service raised.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
+from rag.denied import AccessError as AccessError
+from rag.denied import KeyMissing as KeyMissing
+from rag.denied import KeyRefused as KeyRefused
+from rag.denied import ScopeMissing as ScopeMissing
+from rag.error import RagError as RagError
+from rag.not_found import AnswerNotFound as AnswerNotFound
+from rag.not_found import CollectionNotFound as CollectionNotFound
+from rag.not_found import ConversationNotFound as ConversationNotFound
+from rag.not_found import DocumentNotFound as DocumentNotFound
+from rag.not_found import JobNotFound as JobNotFound
+from rag.not_found import KeyNotFound as KeyNotFound
+from rag.not_found import ModelNotFound as ModelNotFound
+from rag.not_found import NotFound as NotFound
+from rag.not_found import OriginalNotFound as OriginalNotFound
+from rag.not_found import RefNotFound as RefNotFound
+from rag.not_found import SymbolNotFound as SymbolNotFound
+from rag.service_error import ClusterUnavailable as ClusterUnavailable
+from rag.service_error import CollectionBusy as CollectionBusy
+from rag.service_error import ConversationBusy as ConversationBusy
+from rag.service_error import IdempotencyKeyBusy as IdempotencyKeyBusy
+from rag.service_error import Overloaded as Overloaded
+from rag.service_error import PortInUse as PortInUse
+from rag.service_error import RateLimited as RateLimited
+from rag.service_error import ServiceError as ServiceError
+from rag.service_error import ServiceStopping as ServiceStopping
+from rag.service_error import ServiceUnreachable as ServiceUnreachable
+from rag.service_error import TimedOut as TimedOut
 
-class RagError(Exception):
-    retryable: bool = False
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-    @property
-    def code(self) -> str:
-        return type(self).__name__
-
-    def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+SHOWN = 8  # of the candidates for an ambiguous name
 
 
 class BadRequest(RagError): ...
 
 
+class BadParameter(BadRequest):
+    """``parameter`` as the request has it: ``messages.2.content``."""
+
+    def __init__(self, message: str, hint: str = "", *, parameter: str = "") -> None:
+        super().__init__(message, hint)
+        self.parameter = parameter
+
+
 class BadSetting(BadRequest): ...
+
+
+class UnknownModel(BadRequest): ...
+
+
+class BackupUnreadable(BadRequest): ...
 
 
 class BadName(BadRequest): ...
@@ -79,6 +143,42 @@ class BadFileName(BadRequest):
         )
 
 
+class AmbiguousName(BadRequest):
+    @classmethod
+    def of(cls, name: str, what: str, candidates: Sequence[str], way_out: str) -> AmbiguousName:
+        more = f" and {len(candidates) - SHOWN:,} more" if len(candidates) > SHOWN else ""
+        named = ", ".join(candidates[:SHOWN])
+        return cls(f"{name!r} names {len(candidates):,} {what}: {named}{more}.", way_out)
+
+
+class PathNotAllowed(BadRequest):
+    @classmethod
+    def of(cls, path: str, why: str) -> PathNotAllowed:
+        return cls(f"{path} may not be read: {why}.", "The owner lists what may in OPENBOOK_ROOTS.")
+
+
+class ConfirmationNeeded(BadRequest):
+    """``token`` confirms what ``would_be_lost`` says."""
+
+    def __init__(
+        self, message: str, hint: str = "", *, token: str = "", would_be_lost: dict[str, int] | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.token, self.would_be_lost = token, would_be_lost or {}
+
+
+class IdempotencyKeyReused(BadRequest): ...
+
+
+class NotReplaceable(BadRequest): ...
+
+
+class OutOfDate(BadRequest):
+    @classmethod
+    def of(cls, what: str) -> OutOfDate:
+        return cls(f"{what} has changed since.", "Get it again, look at it, and send its new ETag.")
+
+
 class QuestionTooLong(BadRequest):
     @classmethod
     def of(cls, characters: int, limit: int) -> QuestionTooLong:
@@ -91,45 +191,13 @@ class QuestionTooLong(BadRequest):
 class UploadTooLarge(BadRequest): ...
 
 
-class NotFound(RagError): ...
-
-
-class CollectionNotFound(NotFound):
-    @classmethod
-    def of(cls, name: str, known: list[str]) -> CollectionNotFound:
-        there = f"There are: {', '.join(known)}." if known else "There are none yet."
-        return cls(
-            f"There is no collection {name!r}. {there}",
-            f"Make it with: openbook ingest PATH --collection {name}",
-        )
-
-
-class DocumentNotFound(NotFound):
-    @classmethod
-    def of(cls, name: str, collection: str) -> DocumentNotFound:
-        return cls(
-            f"No document {name!r} in collection {collection!r}.",
-            f"List them with: openbook documents --collection {collection}",
-        )
-
-
-class ConversationNotFound(NotFound):
-    @classmethod
-    def of(cls, id_: str) -> ConversationNotFound:
-        shown = id_ if len(id_) <= 40 else f"{id_[:40]}…"
-        return cls(
-            f"There is no conversation {shown!r}; it may have been deleted, or forgotten since nobody went on.",
-            "Begin another: POST /v1/conversations, openbook chat, or openbook ask --conversation new",
-        )
-
-
-class JobNotFound(NotFound):
-    @classmethod
-    def of(cls, id_: str) -> JobNotFound:
-        return cls(f"There is no job {id_!r}.", "List them with: openbook jobs")
+class UrlNotAllowed(BadRequest): ...
 
 
 class SourceError(RagError): ...
+
+
+class RepositoryUnreadable(SourceError): ...
 
 
 class SourceMissing(SourceError): ...
@@ -150,7 +218,19 @@ class SourceOverLimit(SourceError): ...
 class SourceUnsupported(SourceError): ...
 
 
+class UrlUnreadable(SourceError): ...
+
+
 class StoreError(RagError): ...
+
+
+class CollectionExists(StoreError):
+    @classmethod
+    def of(cls, name: str) -> CollectionExists:
+        return cls(f"There is a collection {name!r} already.", "Choose another name.")
+
+
+class NotEmpty(StoreError): ...
 
 
 class DataFolderInUse(StoreError):
@@ -164,6 +244,16 @@ class DataFolderInUse(StoreError):
             f"Wait for it, stop it with: kill {pid}, or use another folder: OPENBOOK_DATA_DIR=..."
             if pid
             else "Wait for it, or use another folder: OPENBOOK_DATA_DIR=...",
+        )
+
+
+class DataTooNew(StoreError):
+    @classmethod
+    def of(cls, what: str, found: int, made_by: str, known: int) -> DataTooNew:
+        by = f", written by openbook {made_by}" if made_by else ""
+        return cls(
+            f"{what} has format {found}{by}; this is openbook {version('openbook')}, which knows up to {known}.",
+            "Nothing was changed. Run that openbook or a later one, or restore a backup of before into another folder.",
         )
 
 
@@ -196,7 +286,18 @@ class ModelError(RagError): ...
 class ModelNotInstalled(ModelError): ...
 
 
+class NotEnoughMemory(ModelError): ...
+
+
 class ModelUnavailable(ModelError):
+    retryable = True
+
+
+class EmbedderUnavailable(ModelError):
+    retryable = True
+
+
+class RerankerUnavailable(ModelError):
     retryable = True
 
 
@@ -209,47 +310,6 @@ class ContextTooLong(ModelError):
     def __init__(self, message: str, hint: str = "", *, needed: int | None = None, budget: int | None = None):
         super().__init__(message, hint)
         self.needed, self.budget = needed, budget
-
-
-class ServiceError(RagError): ...
-
-
-class ConversationBusy(ServiceError):
-    retryable = True
-
-    @classmethod
-    def of(cls, id_: str) -> ConversationBusy:
-        return cls(
-            f"Conversation {id_} has a question that is being answered.",
-            "Ask again when that is done: one question at a time.",
-        )
-
-
-class Overloaded(ServiceError):
-    """``retry_after_s``: when there will be room again, as far as can be told."""
-
-    retryable = True
-
-    def __init__(self, message: str, hint: str = "", *, retry_after_s: float = 5.0) -> None:
-        super().__init__(message, hint)
-        self.retry_after_s = retry_after_s
-
-    @classmethod
-    def of(cls, why: str, retry_after_s: float) -> Overloaded:
-        return cls(why, f"Ask again in about {retry_after_s:,.0f} s.", retry_after_s=retry_after_s)
-
-
-class PortInUse(ServiceError):
-    @classmethod
-    def of(cls, host: str, port: int) -> PortInUse:
-        return cls(
-            f"Port {port} on {host} is taken by another program.",
-            f"Stop that program, or choose another port: openbook serve --port {port + 1 if port < 65535 else 8080}",
-        )
-
-
-class ServiceUnreachable(ServiceError):
-    retryable = True
 
 
 def _tree(cls: type[RagError]) -> dict[str, type[RagError]]:

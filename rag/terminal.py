@@ -14,15 +14,20 @@ from rich.text import Text
 
 from rag import wire
 from rag.errors import (
+    AccessError,
     BadRequest,
+    CollectionExists,
     ContextTooLong,
-    ConversationBusy,
+    DataTooNew,
+    EmbedderUnavailable,
     FingerprintMismatch,
     ModelUnavailable,
+    NotEmpty,
+    NotEnoughMemory,
     NotFound,
-    PortInUse,
     RagError,
-    ServiceUnreachable,
+    RerankerUnavailable,
+    ServiceError,
     SourceMissing,
     StoreError,
 )
@@ -68,16 +73,21 @@ JsonOption = Annotated[
 # 0 done; 1 failed; 2 the request was wrong; 3 not now: try again, or start or free something first.
 # The first that fits, so the special before the general.
 EXIT_CODES: tuple[tuple[type[RagError], int], ...] = (
+    (AccessError, 2),
     (BadRequest, 2),
     (NotFound, 2),
     (SourceMissing, 2),
     (ContextTooLong, 2),
+    (CollectionExists, 2),
+    (NotEmpty, 2),
     (ModelUnavailable, 3),
+    (EmbedderUnavailable, 3),
+    (RerankerUnavailable, 3),
+    (NotEnoughMemory, 3),
+    (DataTooNew, 1),
     (FingerprintMismatch, 1),  # trying again does not help
     (StoreError, 3),
-    (ConversationBusy, 3),
-    (PortInUse, 3),
-    (ServiceUnreachable, 3),
+    (ServiceError, 3),
 )
 
 
