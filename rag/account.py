@@ -9,8 +9,9 @@ from rag import cite, prompt
 from rag.plan import Plan
 from rag.question import Question
 from rag.reply import Reply
+from rag.repository import Repository, commit_of
 from rag.stages import Stages
-from rag.types import Answer, Block, Context, Hit, Miss, Read, Receipt, Searched
+from rag.types import Answer, Block, Context, Hit, Miss, PassedOver, Read, Receipt, Searched
 
 NEAREST, QUOTED = 3, 200  # misses that are told, and characters of each
 
@@ -24,7 +25,7 @@ def receipt(question: Question, size: tuple[int, int], plan: Plan, exact_tokens:
         documents=size[0],
         passages=size[1],
         hits=len(plan.hits),
-        read=tuple(map(_read, context.blocks)),
+        read=tuple(map(read_of, context.blocks)),
         dropped=plan.drops,
         context_tokens=context.tokens,
         budget_tokens=context.budget,
@@ -37,10 +38,24 @@ def receipt(question: Question, size: tuple[int, int], plan: Plan, exact_tokens:
     )
 
 
+def by(receipt: Receipt, name: str, instead_of: Sequence[PassedOver]) -> Receipt:
+    """With who answers, instead of whom."""
+    notes = (f"{each.name} is down, so {name} answered: {each.why}" for each in instead_of)
+    return replace(
+        receipt, answered_by=name, passed_over=tuple(instead_of), warnings=(*receipt.warnings, *notes)
+    )
+
+
 def answered(
-    question: Question, reply: Reply, context: Context, hits: Sequence[Hit], receipt: Receipt, stages: Stages
+    question: Question,
+    reply: Reply,
+    context: Context,
+    hits: Sequence[Hit],
+    receipt: Receipt,
+    stages: Stages,
+    repositories: Sequence[Repository] = (),
 ) -> Answer:
-    """The reply with its citations, or what was searched in vain."""
+    """The reply with its citations, or what was searched in vain. ``repositories`` are those of the collections."""
     text = reply.text.strip()
     found = bool(text) and not prompt.says_not_found(text)
     with stages("cite"):
@@ -50,7 +65,7 @@ def answered(
         text=text,
         answerable=found,
         reason=None if found else "The model found no answer in what it read.",
-        citations=citations,
+        citations=tuple(replace(each, commit=commit_of(repositories, each.source)) for each in citations),
         unsupported=unsupported,
         finish_reason=reply.last.finish_reason,
         receipt=replace(
@@ -58,7 +73,7 @@ def answered(
             usage=reply.usage,
             predicted_cached=reply.predicted_cached,
             seconds=stages.snapshot(),
-            warnings=(*receipt.warnings, *_warnings(reply.last.finish_reason)),
+            warnings=(*receipt.warnings, *dict.fromkeys(stages.notes), *_warnings(reply.last.finish_reason)),
         ),
         searched=None if found else _searched(question, receipt, context, hits),
     )
@@ -83,7 +98,9 @@ def nothing_read(
         citations=(),
         unsupported=(),
         finish_reason=None,
-        receipt=replace(receipt, seconds=stages.snapshot()),
+        receipt=replace(
+            receipt, seconds=stages.snapshot(), warnings=(*receipt.warnings, *dict.fromkeys(stages.notes))
+        ),
         searched=_searched(question, receipt, context, hits),
     )
 
@@ -116,7 +133,8 @@ def _warnings(finish_reason: str | None) -> Iterator[str]:
         yield "The answer reached its limit of tokens and may be cut short (max_answer_tokens)."
 
 
-def _read(block: Block) -> Read:
+def read_of(block: Block) -> Read:
+    """A block without its words."""
     document = block.document
     return Read(
         block.number, document.id, document.source, document.title, block.place, block.span, block.tokens

@@ -11,10 +11,20 @@ from rag.question import Filter
 from rag.text import is_unicode
 from rag.types import Document, Passage
 
+MOST, LONGEST = 100, 1000  # conditions, and characters of each: every document is compared with all of them
+
 
 def check(among: Filter) -> None:
-    """Raises BadRequest for what is no text or no day."""
+    """Raises BadRequest for what is no text or no day, or more than is compared."""
     texts = (*among.paths, *among.types, *among.headings, *among.fields, *among.fields.values())
+    if len(texts) > MOST:
+        raise BadRequest(
+            f"The filter has {len(texts):,} conditions.", f"Give at most {MOST}; a glob admits many."
+        )
+    if (longest := max(map(len, texts), default=0)) > LONGEST:
+        raise BadRequest(
+            f"A condition of the filter has {longest:,} characters.", f"Give at most {LONGEST:,}."
+        )
     if not all(map(is_unicode, texts)):
         raise BadRequest("The filter holds half a character (a lone surrogate).", "Send valid UTF-8.")
     for day in (among.since, among.until):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from rag import data_format
 from rag.errors import BadSetting, DataFolderInUse
 
 _RETRY_S = 1.0  # a reader of the record holds the lock for an instant
@@ -50,7 +51,8 @@ class Owner:
 
 @contextmanager
 def claim(folder: Path, doing: str) -> Iterator[Owner]:
-    """Raises DataFolderInUse, naming the owner's pid, and BadSetting where the folder cannot be used."""
+    """The folder is in the present format. Raises DataFolderInUse, naming the owner's pid, BadSetting where the folder
+    cannot be used, and what data_format.bring_up raises."""
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +61,7 @@ def claim(folder: Path, doing: str) -> Iterator[Owner]:
             stack.callback(lock.release)
             stack.callback((folder / "owner.json").unlink, missing_ok=True)
             owner = Owner(folder, Record(os.getpid(), doing, token=secrets.token_urlsafe(32)))
+            data_format.bring_up(folder)
         except Timeout:
             record = _record(folder)
             raise DataFolderInUse.of(folder, record.pid or None, record.doing) from None

@@ -6,15 +6,17 @@ since its time is spent waiting for a server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.question import Filter
+from rag.code.outline import Outline
+from rag.question import GREEDY, Filter, Sampling
 from rag.template import Template
 from rag.types import Candidate, Document, Passage, Usage
 
@@ -54,6 +56,10 @@ class TokenCounter(Protocol):
         """Ids of the tokens, each text for itself; None where they are not known."""
         ...
 
+    def keep(self, texts: Sequence[str]) -> None:
+        """Questions will ask for their ids, also of another process."""
+        ...
+
     def forget(self) -> None:
         """Another model is served, whose tokens may be others."""
         ...
@@ -89,6 +95,18 @@ class Reader(Protocol):
         """The catalog, by source; or those of ``ids`` that are visible."""
         ...
 
+    def code(self) -> list[Document]:
+        """Of the catalog those that have an outline, by source."""
+        ...
+
+    def outlines(self, documents: Sequence[Document]) -> dict[str, Outline]:
+        """Of those of these documents that are code, by id; without those that were replaced meanwhile."""
+        ...
+
+    def changes(self) -> tuple[object, ...]:
+        """Equal as long as nothing is written here by this process."""
+        ...
+
     def size(self, among: Filter | None = None) -> tuple[int, int]:
         """Visible documents and passages; of those alone that a filter admits, if one is given."""
         ...
@@ -96,11 +114,12 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A document and all its passages, with their vectors ``(n, dimension)``."""
+    """A document and all its passages, with their vectors ``(n, dimension)``, and the outline of one of code."""
 
     document: Document
     passages: Sequence[Passage]
     vectors: Vectors
+    outline: Outline | None = None
 
 
 class Index(Reader, Protocol):
@@ -135,6 +154,11 @@ class Store(Protocol):
         """``by`` takes the place of ``collection`` in one step; what that held is dropped."""
         ...
 
+    def rename(self, collection: str, to: str) -> None:
+        """In one step, durable on return; its documents then say that they are of ``to``. Raises CollectionNotFound,
+        CollectionExists and BadName."""
+        ...
+
     def drop(self, collection: str) -> None: ...
     def close(self) -> None: ...
 
@@ -142,6 +166,8 @@ class Store(Protocol):
 class Reranker(Protocol):
     """Scores passages against a question, higher is better; scores are comparable within one call."""
 
+    @property
+    def name(self) -> str: ...
     def score(self, question: str, passages: Sequence[str]) -> list[float]: ...
 
 
@@ -203,9 +229,34 @@ class Generator(Protocol):
         messages: Sequence[Message],
         *,
         max_tokens: int,
-        temperature: float,
+        sampling: Sampling = GREEDY,
         ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         """``ids``, where they are given, are what is sent. Raises ModelUnavailable, ContextTooLong or ModelRefused,
         before or between pieces. Closing it ends the generation on the server."""
+        ...
+
+
+@runtime_checkable
+class Salting(Protocol):
+    """A generator whose server's prefix cache can be kept apart."""
+
+    def salted(self, salt: str) -> Generator:
+        """What is sent through it meets in the cache only what was sent with the same salt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A reply of the model server as it is: nothing of it has been looked at."""
+
+    status: int
+    media_type: str
+    chunks: AsyncIterator[bytes]
+
+
+class Relay(Protocol):
+    def relayed(self, path: str, body: Mapping[str, Any]) -> AbstractAsyncContextManager[Relayed]:
+        """The model server's own answer to a request, ``path`` below its ``/v1``. Raises ModelUnavailable, also while
+        it is read, and ModelRefused."""
         ...

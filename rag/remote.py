@@ -29,7 +29,7 @@ class Remote:
         timeout_s: float = 900.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = url
+        self.url, self.token = url, token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         timeout = httpx.Timeout(timeout_s, connect=5.0)
         # trust_env: a proxy from the environment has no business between two processes of one machine.
@@ -41,21 +41,21 @@ class Remote:
         self, method: str, path: str, kind: Any = dict, *, accept: Container[int] = (200,), **arguments: Any
     ) -> Any:
         """The reply as a ``kind``; raises what the service raised, where the status is not one of ``accept``."""
-        with self._mapped():
-            response = self._http.request(method, path, **_encoded(arguments))
+        with mapped(self.url):
+            response = self._http.request(method, path, **encoded(arguments))
             if response.status_code not in accept:
-                raise _problem(response)
+                raise problem_of(response)
             return wire.load(kind, response.json())
 
     def stream(
         self, method: str, path: str, kinds: Mapping[str, type[Any]], *, last: str, **arguments: Any
     ) -> Iterator[Any]:
         """The events of a server-sent stream, up to the one named ``last``; an ``error`` event is raised."""
-        with self._mapped():
-            with connect_sse(self._http, method, path, **_encoded(arguments)) as source:
+        with mapped(self.url):
+            with connect_sse(self._http, method, path, **encoded(arguments)) as source:
                 if source.response.is_error:
                     source.response.read()
-                    raise _problem(source.response)
+                    raise problem_of(source.response)
                 for event in source.iter_sse():
                     data = json.loads(event.data)
                     if event.event == "error":
@@ -68,25 +68,27 @@ class Remote:
                 "Start it again and repeat the command; what was finished is kept.",
             )
 
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.TimeoutException as error:
-            raise ServiceUnreachable(
-                f"The openbook service at {self.url} did not answer in time.",
-                "Look at its log, or stop it and try again.",
-            ) from error
-        except httpx.TransportError as error:
-            raise ServiceUnreachable(
-                f"The openbook service at {self.url} cannot be reached or ended its reply: {error}",
-                "Look at its log; if it has stopped, repeat the command: what was finished is kept.",
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:  # not JSON, an event or a shape that is not known
-            raise ServiceUnreachable(
-                f"The openbook service at {self.url} answered what this openbook does not understand: {error}",
-                "Is it of another version? Stop it, start it again and repeat the command.",
-            ) from error
+
+@contextmanager
+def mapped(url: str) -> Iterator[None]:
+    """What goes wrong on the way to the service at ``url`` as ServiceUnreachable."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise ServiceUnreachable(
+            f"The openbook service at {url} did not answer in time.",
+            "Look at its log, or stop it and try again.",
+        ) from error
+    except httpx.TransportError as error:
+        raise ServiceUnreachable(
+            f"The openbook service at {url} cannot be reached or ended its reply: {error}",
+            "Look at its log; if it has stopped, repeat the command: what was finished is kept.",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:  # not JSON, an event or a shape that is not known
+        raise ServiceUnreachable(
+            f"The openbook service at {url} answered what this openbook does not understand: {error}",
+            "Is it of another version? Stop it, start it again and repeat the command.",
+        ) from error
 
 
 def find_service(folder: Path) -> Remote | None:
@@ -100,7 +102,7 @@ def find_service(folder: Path) -> Remote | None:
     return Remote(record.url, record.token)
 
 
-def _encoded(arguments: dict[str, Any]) -> dict[str, Any]:
+def encoded(arguments: dict[str, Any]) -> dict[str, Any]:
     """A body as ASCII: a path may hold bytes that are no UTF-8, which escapes carry and characters do not."""
     if "json" not in arguments:
         return arguments
@@ -111,7 +113,7 @@ def _encoded(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _problem(response: httpx.Response) -> RagError:
+def problem_of(response: httpx.Response) -> RagError:
     """An RFC 9457 problem as the error it came from."""
     try:
         body = response.json()

@@ -62,7 +62,8 @@ class Document:
 
     ``tokenizer`` names whose tokens are counted. Of ``pages``, ``ocr_pages`` were read from their image and
     ``empty_pages`` gave no text. ``modified_at`` is when the file was last changed (ISO 8601, UTC), ``language`` what
-    its text is written in (ISO 639-1; empty where that is not sure), ``fields`` its front matter."""
+    its text is written in (ISO 639-1; empty where that is not sure), ``code`` the programming language of what has an
+    outline (rag/code/outline.py), ``fields`` its front matter."""
 
     id: str
     collection: str
@@ -81,6 +82,7 @@ class Document:
     ingested_at: str = ""
     modified_at: str = ""
     language: str = ""
+    code: str = ""
     fields: dict[str, str | list[str]] = field(default_factory=dict, hash=False)
 
     @property
@@ -92,7 +94,8 @@ class Document:
 class Passage:
     """A tile of a document: ``"".join(p.text for p in passages) == text``, in order of ``ordinal``.
     A passage lies within one page or sheet and one section. ``line`` is the line that ``start`` is on. ``ocr`` is
-    None for a file's own text; for text that was recognized in an image, how sure that is (0 to 1)."""
+    None for a file's own text; for text that was recognized in an image, how sure that is (0 to 1). ``about`` says what
+    it goes on with, where that stands in an earlier one: a function's signature and what it is for."""
 
     id: str
     document_id: str
@@ -106,6 +109,7 @@ class Passage:
     page: int | None = None
     sheet: str | None = None
     ocr: float | None = None
+    about: str = ""
 
     @property
     def at(self) -> At:
@@ -207,7 +211,8 @@ class Context:
 class Citation:
     """A sentence of the answer tied to the words in a source that support it.
     ``sentence`` is a span of the answer's text, ``span`` one of the document's; ``quote`` is the document's
-    text at ``span``, word for word. ``origin`` tells a mark that the model wrote from support found afterwards."""
+    text at ``span``, word for word. ``origin`` tells a mark that the model wrote from support found afterwards.
+    ``commit`` is that of a file in a repository; empty for one that is not as it was committed."""
 
     number: int
     sentence: Span
@@ -220,6 +225,7 @@ class Citation:
     section: tuple[str, ...]
     grade: Grade
     origin: Origin
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +251,20 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A model, by its name in the settings, that should have answered, and why it did not."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What was searched, read and dropped for one question, what it cost, and how long each stage took. Of the prompt
     ``predicted_cached`` tokens were expected in the server's cache (it says ``usage.cached``), the first token after
-    ``predicted_s`` (it took ``seconds["first_token"]``), None where that is not known; ``target_s`` was asked for."""
+    ``predicted_s`` (it took ``seconds["first_token"]``), None where that is not known; ``target_s`` was asked for.
+    ``model`` is the server's name for the one that answered, ``answered_by`` that of the settings; those of
+    ``passed_over`` were down."""
 
     collection: str
     documents: int
@@ -265,6 +281,8 @@ class Receipt:
     predicted_cached: int | None = None
     predicted_s: float | None = None
     target_s: float | None = None
+    answered_by: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +315,8 @@ class Searched:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``answerable`` is false when nothing was found or the model said so; ``reason`` then says which, and
-    ``searched`` what was searched. ``unsupported`` are the sentences of ``text`` without support."""
+    ``searched`` what was searched. ``unsupported`` are the sentences of ``text`` without support. By its ``id`` it can
+    be looked up later (rag/answers.py), where it is kept."""
 
     question: str
     text: str
@@ -308,3 +327,4 @@ class Answer:
     finish_reason: str | None
     receipt: Receipt
     searched: Searched | None = None
+    id: str = ""

@@ -122,6 +122,19 @@ def test_half_a_character_is_refused(among: Filter) -> None:
         check(among)
 
 
+@pytest.mark.parametrize(
+    ("among", "said"),
+    [
+        (Filter(paths=("a",) * 60, fields=dict.fromkeys(map(str, range(30)), "b")), "120 conditions"),
+        (Filter(headings=("*" * 1001,)), "1,001 characters"),
+    ],
+)
+def test_what_would_take_long_to_compare_is_refused(among: Filter, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        check(among)
+    check(Filter(paths=("a",) * 100, headings=()))
+
+
 def test_other_characters_are_taken() -> None:
     check(Filter(paths=("ä/日本/😀*",), fields={"größe": "é"}))
 
