@@ -10,32 +10,57 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
+from api.folders import allowed, asked_for
+from api.idempotency import ONCE, Once
 from api.job_runner import JobRunner
-from api.routes import SSE, EngineOf, asked_for, event_of, owner_only, problems_of
+from api.routes import SSE, EngineOf, error_event, event_of, problems_of
+from api.rules import CallerOf, needs
 from api.schemas import IngestRequest
 from ingest.jobs import JobList, Jobs, JobView
 from ingest.run import begin
+from rag.errors import JobNotFound, ServiceStopping
+from rag.stopping import Stopping
 
-router = APIRouter(prefix="/v1/jobs", dependencies=[Depends(owner_only)])
+router = APIRouter(route_class=Once, prefix="/v1/jobs")
 
 FOLLOW_S = 0.3  # seconds between two looks at a job that is followed
 
 
-def runner_of(request: Request) -> JobRunner:
+async def runner_of(request: Request) -> JobRunner:
     return cast(JobRunner, request.state.runner)
 
 
 RunnerOf = Annotated[JobRunner, Depends(runner_of)]
 
 
+async def job_of(id_: str, runner: RunnerOf, caller: CallerOf) -> str:
+    """The id of a job of a collection that there is for the caller. Raises JobNotFound."""
+    job = await asyncio.to_thread(runner.jobs.get, id_)
+    if not caller.sees(job.run.collection):
+        raise JobNotFound.of(id_)
+    return id_
+
+
+JobId = Annotated[str, Depends(job_of)]
+
+
 @router.post(
     "",
+    dependencies=[ONCE],
     status_code=202,
     responses=problems_of(403, 404, 409, 422, 503),
     summary="Ingest files as a job that survives restarts",
 )
-async def add(body: IngestRequest, engine: EngineOf, runner: RunnerOf, response: Response) -> JobView:
-    asked = await asked_for(body)
+@needs("admin")
+async def add(
+    body: IngestRequest,
+    engine: EngineOf,
+    caller: CallerOf,
+    runner: RunnerOf,
+    request: Request,
+    response: Response,
+) -> JobView:
+    asked = await asked_for(body, allowed(caller, request))
     await asyncio.to_thread(begin, engine, asked)  # raises now what it would raise then
     job = await asyncio.to_thread(runner.jobs.add, asked)
     runner.wake()
@@ -44,13 +69,17 @@ async def add(body: IngestRequest, engine: EngineOf, runner: RunnerOf, response:
 
 
 @router.get("", responses=problems_of(403, 422), summary="Jobs, the newest first")
-async def newest(runner: RunnerOf, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobList:
-    return JobList(tuple(await asyncio.to_thread(runner.jobs.newest, limit)))
+@needs("write")
+async def newest(
+    runner: RunnerOf, caller: CallerOf, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+) -> JobList:
+    return JobList(tuple(await asyncio.to_thread(runner.jobs.newest, limit, caller.sees)))
 
 
 @router.get("/{id_}", responses=problems_of(403, 404, 422), summary="A job and what happened to its files")
+@needs("write")
 async def show(
-    id_: str, runner: RunnerOf, after: Annotated[int, Query(ge=0, description="Results to leave out.")] = 0
+    id_: JobId, runner: RunnerOf, after: Annotated[int, Query(ge=0, description="Results to leave out.")] = 0
 ) -> JobView:
     return await asyncio.to_thread(runner.jobs.view, id_, after)
 
@@ -61,28 +90,36 @@ async def show(
     responses={200: SSE, **problems_of(403, 404, 422)},
     summary="A job as server-sent events: file (many), progress (many), and job when it has ended",
 )
-async def follow(id_: str, runner: RunnerOf) -> EventSourceResponse:
-    await asyncio.to_thread(runner.jobs.get, id_)  # an unknown one has its own status
-    return EventSourceResponse(_events(runner.jobs, id_))
+@needs("write")
+async def follow(id_: JobId, runner: RunnerOf, engine: EngineOf) -> EventSourceResponse:
+    return EventSourceResponse(_events(runner.jobs, id_, engine.rag.stopping))
 
 
-@router.post("/{id_}/cancel", responses=problems_of(403, 404, 422), summary="End a job; what is done stays")
-async def cancel(id_: str, runner: RunnerOf) -> JobView:
+@router.post(
+    "/{id_}/cancel",
+    dependencies=[ONCE],
+    responses=problems_of(403, 404, 409, 422),
+    summary="End a job; what is done stays",
+)
+@needs("write")
+async def cancel(id_: JobId, runner: RunnerOf) -> JobView:
     return JobView(await asyncio.to_thread(runner.jobs.cancel, id_))
 
 
 @router.post(
     "/{id_}/retry",
-    responses=problems_of(403, 404, 422),
+    dependencies=[ONCE],
+    responses=problems_of(403, 404, 409, 422),
     summary="Do an ended job again, failed files included",
 )
-async def retry(id_: str, runner: RunnerOf) -> JobView:
+@needs("write")
+async def retry(id_: JobId, runner: RunnerOf) -> JobView:
     job = await asyncio.to_thread(runner.jobs.retry, id_)
     runner.wake()
     return JobView(job)
 
 
-async def _events(jobs: Jobs, id_: str) -> AsyncIterator[dict[str, str]]:
+async def _events(jobs: Jobs, id_: str, stopping: Stopping) -> AsyncIterator[dict[str, str]]:
     told, last = 0, None
     while True:
         now = await asyncio.to_thread(jobs.view, id_, told)
@@ -95,4 +132,7 @@ async def _events(jobs: Jobs, id_: str) -> AsyncIterator[dict[str, str]]:
         if now.job != last:
             last = now.job
             yield event_of("progress", replace(now, files=()))
+        if stopping.begun:  # the job goes on when the service is back
+            yield error_event(ServiceStopping.of())
+            return
         await asyncio.sleep(FOLLOW_S)

@@ -12,6 +12,7 @@ from ingest.jobs import Job, Jobs
 from ingest.pipeline import Event, stepwise
 from ingest.report import FileResult, Found, Progress
 from ingest.run import Run
+from rag.correlation import Correlation, correlated
 from rag.errors import RagError
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ PROGRESS_S = 0.5  # seconds between two notes of where a job is
 
 class JobRunner:
     """``start`` begins a run of ingestion; ``writing`` is held while one is at work: one writer at a time.
-    ``changed`` is told that one has ended."""
+    ``changed`` is told that one has ended, ``told`` what happened to each file."""
 
     def __init__(
         self,
@@ -29,8 +30,10 @@ class JobRunner:
         start: Callable[[Run], Iterator[Event]],
         writing: asyncio.Lock,
         changed: Callable[[], None] = lambda: None,
+        told: Callable[[FileResult], None] = lambda _: None,
     ) -> None:
         self.jobs = jobs
+        self._told = told
         self._changed = changed
         self._start = start
         self._writing = writing
@@ -54,7 +57,8 @@ class JobRunner:
         async with self._writing:
             job = await asyncio.to_thread(self.jobs.begin)
             if job is not None:
-                await self._do(job)
+                with correlated(Correlation(job.request)):
+                    await self._do(job)
         return job is not None
 
     async def _do(self, job: Job) -> None:
@@ -83,6 +87,7 @@ class JobRunner:
             self.jobs.found(id_, event.files, event.bytes)
         elif isinstance(event, FileResult):
             self.jobs.result(id_, event)
+            self._told(event)
         elif isinstance(event, Progress) and time.monotonic() - self._noted >= PROGRESS_S:
             self._noted = time.monotonic()
             self.jobs.progress(id_, event)

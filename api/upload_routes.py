@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
+from api.idempotency import Key, Replies, digest, key_of
 from api.job_routes import RunnerOf
+from api.job_runner import JobRunner
 from api.multipart import FIELD, FileParts
-from api.routes import EngineOf, owner_only, problems_of
+from api.routes import EngineOf, problems_of
+from api.rules import needs
 from ingest.jobs import Job, JobView
 from ingest.run import Run, begin
 from ingest.steps import to_end
 from ingest.uploads import Incoming, Uploads
+from rag import wire
 from rag.errors import UploadTooLarge
 
 PATH = "/v1/uploads"
 
-router = APIRouter(dependencies=[Depends(owner_only)])
+router = APIRouter()
 
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _FORM = {"type": "object", "properties": {FIELD: {"type": "array", "items": _FILE}}, "required": [FIELD]}
@@ -36,42 +43,63 @@ BODY: dict[str, Any] = {
     openapi_extra=BODY,
     summary="Send files, which are kept and ingested as a job that survives restarts",
 )
+@needs("write")
 async def upload(
     request: Request,
     engine: EngineOf,
     runner: RunnerOf,
-    response: Response,
+    key: Key,
     collection: Annotated[str, Query()] = "default",
     content_length: Annotated[int, Header(include_in_schema=False)] = 0,
-) -> JobView | Response:
+) -> Response:
     await asyncio.to_thread(begin, engine, Run(collection, ()))  # raises now what it would raise then
     uploads: Uploads = request.state.uploads
     limit: int = request.state.max_upload_bytes
-    _check_size(content_length, limit)
+    check_size(content_length, limit)
     incoming = await asyncio.to_thread(uploads.begin, collection)
     try:
         await _received(request, incoming, limit)
-        job: Job = await to_end(uploads.accept, incoming, runner.jobs)
+        return await once_accepted(request, runner, incoming, key)
     except ClientDisconnect:
         return Response(status_code=499)  # nobody reads it but the log
     finally:
         await asyncio.to_thread(incoming.discard)
+
+
+async def once_accepted(request: Request, runner: JobRunner, incoming: Incoming, key: str | None) -> Response:
+    """Once for each key, however the parts are divided."""
+    accept = partial(accepted, request, runner, incoming)
+    if key is None:
+        return await accept()
+    replies: Replies = request.state.replies
+    return await replies.once(key_of(request, key), digest(request, incoming.digest), accept)
+
+
+async def accepted(request: Request, runner: JobRunner, incoming: Incoming) -> Response:
+    """The files are all there: from now on they count."""
+    job: Job = await to_end(request.state.uploads.accept, incoming, runner.jobs)
     runner.wake()
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return JobView(job)
+    return JSONResponse(wire.dump(JobView(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
 async def _received(request: Request, incoming: Incoming, limit: int) -> None:
     parts = FileParts(request.headers.get("content-type", ""), incoming)
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        _check_size(received, limit)
+    async for chunk in counted(request, limit):
         await to_end(parts.write, chunk)
     parts.close()
 
 
-def _check_size(size: int, limit: int) -> None:
+async def counted(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises UploadTooLarge after ``limit`` bytes."""
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        check_size(received, limit)
+        yield chunk
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raises UploadTooLarge."""
     if size > limit:
         raise UploadTooLarge(
             f"The files of one request may have {limit:,} bytes together, with what is around them.",

@@ -24,10 +24,12 @@ class Part:
 
 
 class Batches:
-    """One batch is embedded at a time; a file's tiles may be spread over several, and a batch over many files."""
+    """One batch is embedded at a time; a file's tiles may be spread over several, and a batch over many files.
+    Each of ``machines`` has its part of a batch, as large as that of one alone."""
 
-    def __init__(self, embedder: Embedder, tally: Tally) -> None:
+    def __init__(self, embedder: Embedder, tally: Tally, machines: int = 1) -> None:
         self._embedder, self._tally = embedder, tally
+        self._size = machines * EMBED_BATCH
         self._waiting: deque[Work] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
         self.running: Future[Vectors] | None = None
@@ -44,14 +46,14 @@ class Batches:
         """Starts a batch and says what is in it, if none is running and a whole one is there; or, if a ``partial``
         one will do, anything."""
         ready = sum(len(work.tiles) - work.queued for work in self._waiting)
-        if self.running or not ready or (ready < EMBED_BATCH and not partial):
+        if self.running or not ready or (ready < self._size and not partial):
             return []
         self.parts = []
         texts: list[str] = []
-        while self._waiting and len(texts) < EMBED_BATCH:
+        while self._waiting and len(texts) < self._size:
             work = self._waiting[0]
             assert work.document
-            some = work.tiles[work.queued : work.queued + EMBED_BATCH - len(texts)]
+            some = work.tiles[work.queued : work.queued + self._size - len(texts)]
             texts += [dense_text(work.document, tile) for tile in some]
             self.parts.append(Part(work, work.queued, len(some)))
             work.queued += len(some)

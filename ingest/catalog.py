@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -11,10 +12,19 @@ from typing import Protocol, TypeVar
 from ingest.documents import is_outdated
 from ingest.passages import max_characters_for
 from ingest.uploads import Sent, Uploads
-from rag.collection_settings import CollectionSettings
-from rag.errors import BadRequest, CollectionNotFound, DocumentNotFound, RagError, StoreError
+from rag.collection_settings import REPOSITORIES, CollectionSettings
+from rag.errors import (
+    BadRequest,
+    CollectionNotFound,
+    DocumentNotFound,
+    FingerprintMismatch,
+    RagError,
+    StoreError,
+    StoreUnavailable,
+)
 from rag.ports import Embedder, Index, Reader, Store
 from rag.reading import read
+from rag.repository import dump, load, outside
 from rag.types import Document
 
 
@@ -75,6 +85,15 @@ def _counted(index: Reader, max_characters: int) -> Size:
     return Size(documents, passages, outdated)
 
 
+def counts(store: Store) -> dict[str, tuple[int, int]]:
+    """Documents and passages of each collection that can be opened."""
+    found = {}
+    for name in store.names():
+        with suppress(FingerprintMismatch, StoreUnavailable):
+            found[name] = read(store, [name], lambda index: index.size())
+    return found
+
+
 def listing(store: Store, collection: str) -> Listing:
     """Raises CollectionNotFound."""
     return Listing(collection, tuple(read(store, [collection], lambda index: index.documents())))
@@ -95,7 +114,7 @@ def removed(
     A name is a document id, a source URI, a file's path, or a folder's path for all below it; relative paths
     begin at ``folder``. What each means is settled for all names before anything is removed. Files that were
     uploaded go after the last document from them; they can be named where no document came of them, too. With a
-    collection goes what is set for it.
+    collection goes what is set for it, with a repository's folder what is remembered of that.
     Raises DocumentNotFound, CollectionNotFound, BadRequest.
     """
     if bool(names) == everything:
@@ -118,11 +137,21 @@ def removed(
     chosen |= {document.id: document for document in documents if came_from[document.id] in files}
     if index:
         index.remove(list(chosen))
+    _forget(settings, collection, [_uri(name, folder) for name in names])
     files |= {came_from[id_] for id_ in chosen}
     kept = {source for id_, source in came_from.items() if id_ not in chosen}
     deleted = [file for source, file in sent.items() if source in files - kept]
     uploads.remove(deleted)
     return Removal(collection, tuple(chosen.values()), tuple(file.name for file in deleted))
+
+
+def _forget(settings: CollectionSettings, collection: str, sources: Sequence[str]) -> None:
+    """No refresh is to bring back what a repository's folder held."""
+    known = kept = load(settings.get(collection, REPOSITORIES))
+    for source in sources:
+        kept = outside(kept, source)
+    if kept != known:
+        settings.set(collection, REPOSITORIES, dump(kept) or None)
 
 
 def _dropped(store: Store, collection: str, *, missing_ok: bool) -> list[Document]:

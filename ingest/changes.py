@@ -9,12 +9,17 @@ from ingest.sources import MAX_BYTES, Found, Walk, left_out
 
 
 def find_changed(
-    changed: Iterable[Path], roots: Sequence[Path], *, explicit: bool = False, max_bytes: int = MAX_BYTES
+    changed: Iterable[Path],
+    roots: Sequence[Path],
+    *,
+    explicit: bool = False,
+    all_files: bool = False,
+    max_bytes: int = MAX_BYTES,
 ) -> Found:
     """Those of ``changed`` that exist: files, and folders with all below them (one that was moved here changes
     as one). What a walk from ``roots`` would not reach is left out without a word: its folder was reported when
     that was walked. ``explicit`` ones are files, and taken wherever they are below the roots."""
-    walk = Walk(max_bytes)
+    walk = Walk(max_bytes, all_files=all_files)
     for path in sorted(set(changed)):
         for root in roots:
             if path.exists() and (name := _name(path, root, explicit)):

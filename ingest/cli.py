@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,14 +17,17 @@ from rich.table import Table
 from ingest import catalog
 from ingest.catalog import Listing, Removal
 from ingest.jobs import JobView
+from ingest.passages import max_characters_for
 from ingest.pipeline import Event, check_there, stepwise
+from ingest.ray_cluster import joined
+from ingest.ray_worker import Model
 from ingest.reindex import reindexed
 from ingest.report import WRITTEN, FileResult, Found, Report, Status, Waiting
 from ingest.report import Progress as Step
 from ingest.run import Run, begin
 from ingest.uploads import Uploads
 from rag.compose import open_rag
-from rag.errors import ServiceUnreachable
+from rag.errors import BadRequest, ServiceUnreachable
 from rag.remote import find_service
 from rag.settings import Settings, load_settings
 from rag.terminal import CollectionOption, JsonOption, err, literal, out, print_json
@@ -34,8 +37,15 @@ EVENTS: dict[str, type[Any]] = {
 }  # fmt: skip
 
 Show = Callable[[Event | Waiting], None]
+_MANY, _SHOWN = 5, 3  # files with one reason that make one line, and those of them that it names
 
 PathsArgument = Annotated[list[Path], typer.Argument(help="Files and folders to read.", show_default=False)]
+RefOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a repository: the branch, tag or commit to read, instead of its files on the disk."
+    ),
+]
 NamesArgument = Annotated[
     list[str] | None,
     typer.Argument(help="Documents: path, folder, URI, id, or name as listed.", show_default=False),
@@ -55,42 +65,68 @@ def ingest(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try again what failed before, though it has not changed.")
     ] = False,
+    ref: RefOption = None,
+    all_files: Annotated[
+        bool,
+        typer.Option("--all-files", help="Read generated, minified, vendored and lock files, too."),
+    ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Read and embed on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.",
+            show_default=False,
+        ),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it to the service as a job, and return at once.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read files and folders into a collection. Unchanged files cost nothing; changed ones are replaced."""
+    """Read files, folders and git repositories into a collection. Unchanged files cost nothing."""
     check_there(paths)  # before anything is opened
     settings = load_settings()
-    run = Run(collection, tuple(str(path.absolute()) for path in paths), prune, retry, dry=dry_run)
+    absolute = tuple(str(path.absolute()) for path in paths)
+    run = Run(collection, absolute, prune, retry, dry=dry_run, ref=ref, all_files=all_files)
+    ray = ray or settings.ray
     if detach:
-        _detach(settings, run, as_json)
+        _detach(settings, run, as_json, ray)
         return
     with progress_bar(enabled=not as_json) as show:
-        report = perform(settings, run, show)
+        report = perform(settings, run, show, ray)
     if as_json:
         print_json(report)
     elif dry_run:
         _print_plan(report)
     else:
-        _print_report(report)
+        print_report(report)
     if report.failed:
         raise typer.Exit(1)
 
 
-def perform(settings: Settings, run: Run, show: Show) -> Report:
-    """Through the service where one runs on the data folder, else here."""
+def perform(settings: Settings, run: Run, show: Show, ray: str | None = None) -> Report:
+    """Through the service where one runs on the data folder, else here, be it on the Ray cluster at ``ray``."""
     service = find_service(settings.data_dir)
     if service is None:
-        return asyncio.run(_local_run(settings, run, show))
+        return asyncio.run(_local_run(settings, run, show, ray))
+    _refuse(ray)
     for event in service.stream("POST", "/v1/ingest", EVENTS, last="report", json=asdict(run)):
         show(event)
     assert isinstance(event, Report)
     return event
 
 
-def _detach(settings: Settings, run: Run, as_json: bool) -> None:
+def _refuse(ray: str | None) -> None:
+    """The service has the store and reads by itself: a Ray cluster that fails can take the process with it."""
+    if ray:
+        raise BadRequest(
+            "The service does not read on a Ray cluster.",
+            "Stop it while the command runs, or leave --ray (OPENBOOK_RAY) out.",
+        )
+
+
+def _detach(settings: Settings, run: Run, as_json: bool, ray: str | None) -> None:
+    _refuse(ray)
     service = find_service(settings.data_dir)
     if service is None:
         raise ServiceUnreachable(
@@ -130,10 +166,12 @@ async def _local_reindex(settings: Settings, collection: str, show: Show) -> Eve
     return event
 
 
-async def _local_run(settings: Settings, run: Run, show: Show) -> Report:
+async def _local_run(settings: Settings, run: Run, show: Show, ray: str | None) -> Report:
     async with open_rag(settings, "openbook ingest") as engine:
-        async for event in stepwise(begin(engine, run)):
-            show(event)
+        max_characters = max_characters_for(engine.embedder.max_tokens)
+        with joined(ray, Model(settings.embedder), max_characters) if ray else nullcontext() as cluster:
+            async for event in stepwise(begin(engine, run, cluster)):
+                show(event)
     assert isinstance(event, Report)
     return event
 
@@ -192,7 +230,7 @@ def rm(
 
 async def _local_rm(settings: Settings, collection: str, names: Sequence[str], everything: bool) -> Removal:
     async with open_rag(settings, "openbook rm") as engine:
-        uploads = Uploads(engine.owner.folder)
+        uploads = Uploads(engine.owner.folder, engine.rag.collection_settings.identity)
         return catalog.removed(
             engine.rag.store,
             uploads,
@@ -243,12 +281,21 @@ def progress_bar(*, enabled: bool) -> Iterator[Show]:
 
 
 def print_notable(results: Iterable[FileResult]) -> None:
-    """The files of which a person should know more than their number."""
+    """The files of which a person should know more than their number; many that were skipped for one reason in one
+    line."""
     colours = {"failed": "red", "skipped": "yellow", "removed": "yellow"}
+    told: dict[tuple[Status, str], list[str]] = {}
     for result in results:
-        if colour := colours.get(result.status):
-            told = escape(f"{result.name}: {result.reason} {result.hint}".strip())
-            out.print(f"[{colour}]{result.status}[/{colour}]", told)
+        if result.status in colours:
+            told.setdefault((result.status, f"{result.reason} {result.hint}".strip()), []).append(result.name)
+    for (status, why), names in told.items():
+        lines = (
+            [", ".join((*names[:_SHOWN], f"and {len(names) - _SHOWN:,} more"))]
+            if len(names) > _MANY
+            else names
+        )
+        for line in lines:
+            out.print(f"[{colours[status]}]{status}[/{colours[status]}]", escape(f"{line}: {why}"))
 
 
 def _print_plan(report: Report) -> None:
@@ -266,7 +313,7 @@ def counted(report: Report) -> str:
     return ", ".join(counts) or "no files found"
 
 
-def _print_report(report: Report) -> None:
+def print_report(report: Report) -> None:
     print_notable(report.files)
     written = [result for result in report.files if result.status in WRITTEN]
     out.print(f"{report.collection}: {counted(report)}")
@@ -280,5 +327,7 @@ def _print_report(report: Report) -> None:
     told += [f"{report.embedded:,} passages embedded", f"{report.reused:,} known" if report.reused else ""]
     told += [f"{sum(result.tokens for result in written):,} tokens written"]
     out.print(", ".join(filter(None, told)))
+    for folder, commit in report.commits.items():
+        out.print(f"{Path(folder).name} at {commit[:12] or 'no commit'}", markup=False)
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items())
     out.print(f"seconds: {stages}")

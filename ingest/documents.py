@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from ingest.gone import is_gone
+from ingest.media_types import MEDIA_TYPES
 from ingest.parse import parser_version
 from ingest.passages import TILING_VERSION, from_tiles, max_characters_for
 from ingest.report import FileResult
@@ -19,6 +20,7 @@ from rag.errors import CollectionNotFound, RagError
 from rag.indexed import INDEXING_VERSION
 from rag.language import language_of
 from rag.ports import Embedder, Index, Store, TokenCounter, Vectors, Write
+from rag.prompt import passage_pieces
 from rag.types import Document, Passage, short_name
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,19 @@ def revision_of(uri: str, media_type: str, content_hash: str, max_characters: in
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
+def reading_version(max_characters: int) -> str:
+    """Changes whenever files of any kind would be read, or cut into passages, by another version."""
+    parts = (
+        revision_of("", each, "", max_characters) for each in sorted({*MEDIA_TYPES.values(), "text/plain"})
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def id_of(identity: str, uri: str) -> str:
+    """Of the document that a source is in the collection that goes by ``identity``."""
+    return str(uuid.uuid5(_NAMESPACE, f"{identity}\n{uri}"))
+
+
 def is_outdated(document: Document, max_characters: int) -> bool:
     """Whether the same bytes would now be read, or cut into passages, by another version than made it."""
     now = revision_of(document.source, document.media_type, document.content_hash, max_characters)
@@ -59,15 +74,20 @@ def _modified_at(source: Source) -> str:
 class Documents:
     """Raises BadName, FingerprintMismatch and StoreUnavailable."""
 
-    def __init__(self, store: Store, collection: str, embedder: Embedder, tokens: TokenCounter) -> None:
+    def __init__(
+        self, store: Store, collection: str, embedder: Embedder, tokens: TokenCounter, identity: str
+    ) -> None:
         self._store, self._collection, self._tokens = store, collection, tokens
-        self._by_content: dict[str, Document] | None = None
+        self._identity = identity
+        self._by_content: dict[str, list[Document]] | None = None
         self.max_characters = max_characters_for(embedder.max_tokens)
         self._index = self._existing()
+        self._is_gone: Callable[[str], bool] = is_gone
 
-    def look_again(self) -> None:
-        """A run may wait for its turn: the one before may have made or dropped the collection."""
-        self._index, self._by_content = self._existing(), None
+    def look_again(self, is_gone: Callable[[str], bool]) -> None:
+        """A run may wait for its turn: the one before may have made or dropped the collection. ``is_gone`` tells of a
+        source whether its file is not there any more."""
+        self._index, self._by_content, self._is_gone = self._existing(), None, is_gone
 
     def _existing(self) -> Index | None:
         try:
@@ -96,6 +116,8 @@ class Documents:
         if read.content_hash != work.content_hash:  # it was changed since it was looked at
             work.content_hash, work.revision = read.content_hash, self.revision(source, read.content_hash)
         work.tiles = from_tiles(parsed, read.tiles, self._id(source.uri), work.revision, self._tokens.count)
+        self._tokens.keep(passage_pieces(work.tiles))
+        work.outline = parsed.outline
         work.document = Document(
             id=self._id(source.uri),
             collection=self._collection,
@@ -115,6 +137,7 @@ class Documents:
             # What an archive holds was written to disk just now.
             modified_at=_modified_at(work.place.outermost.source if work.place else source),
             language=language_of(parsed.text),
+            code=parsed.outline.language if parsed.outline else "",
             fields=parsed.fields,
         )
         return work.document
@@ -125,13 +148,17 @@ class Documents:
         if self._index is None:
             return None
         if self._by_content is None:
-            self._by_content = {each.content_hash: each for each in self._index.documents()}
-        former = self._by_content.get(document.content_hash)
-        if former is None or not is_gone(former.source):
+            self._by_content = {}
+            for each in self._index.documents():
+                self._by_content.setdefault(each.content_hash, []).append(each)
+        same = self._by_content.get(document.content_hash, ())
+        former = next((each for each in same if self._is_gone(each.source)), None)
+        if former is None:
             return None
         stored = self._index.read(former.id)
-        same = [(p.text, p.section) for p in stored] == [(p.text, p.section) for p in tiles]
-        return self._index.vectors(stored) if same else None
+        if [(p.text, p.section) for p in stored] != [(p.text, p.section) for p in tiles]:
+            return None
+        return self._index.vectors(stored)
 
     def put(self, writes: Sequence[Write]) -> None:
         """What has been put already costs little."""
@@ -151,4 +178,4 @@ class Documents:
             log.exception("storing %d documents together failed", len(writes))
 
     def _id(self, uri: str) -> str:
-        return str(uuid.uuid5(_NAMESPACE, f"{self._collection}\n{uri}"))
+        return id_of(self._identity, uri)

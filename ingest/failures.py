@@ -47,6 +47,11 @@ class Failures:
         with self._lock, self._database:
             self._database.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
 
+    def sources(self, collection: str) -> set[str]:
+        with self._lock, closing(self._database.cursor()) as cursor:
+            cursor.execute("SELECT source FROM failures WHERE collection = ?", (collection,))
+            return {source for (source,) in cursor}
+
     def forget(self, collection: str, source: str | None = None) -> None:
         """One source, or the whole collection."""
         with self._lock, self._database:

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,14 +20,17 @@ from typing import Any, Literal
 
 from ingest.report import FileResult, Progress
 from ingest.run import Run
+from rag.correlation import current
 from rag.errors import BadRequest, JobNotFound, RagError, StoreUnavailable
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 MAX_ATTEMPTS = 3  # of a job during which the process ended
+Sees = Callable[[str], bool]  # whether there is a collection for somebody
 KEPT = 1000  # ended jobs; older ones are forgotten
 
 _TABLES = """
+PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -62,6 +65,7 @@ class Job:
     now: str = ""
     error: str = ""
     hint: str = ""
+    request: str = ""  # the id of the request that asked for it
 
     @property
     def has_ended(self) -> bool:
@@ -110,9 +114,7 @@ class Jobs:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = sqlite3.connect(path, timeout=30, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")  # what a power cut loses is done again
-            self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(_TABLES)
             self._recover()
         except sqlite3.Error as error:
@@ -122,7 +124,7 @@ class Jobs:
 
     def add(self, run: Run, id_: str | None = None) -> Job:
         """Also a power cut does not undo it. With the ``id_`` of a job that there is already, it is that one."""
-        job = Job(id_ or new_id(), run, created_at=_now())
+        job = Job(id_ or new_id(), run, created_at=_now(), request=current().request)
         with self._lock, self._synced(), self._writing() as database:
             database.execute(
                 "INSERT OR IGNORE INTO jobs (id, state, job) VALUES (?, ?, ?)",
@@ -146,14 +148,18 @@ class Jobs:
         with self._lock:
             return replace(_view(self.get(id_)), files=tuple(self.results(id_, after)))
 
-    def newest(self, limit: int = 50) -> list[JobView]:
-        return [
-            _view(_loaded(row[0]))
-            for row in self._rows("SELECT job FROM jobs ORDER BY number DESC LIMIT ?", limit)
-        ]
+    def newest(self, limit: int = 50, sees: Sees = lambda _: True) -> list[JobView]:
+        """Of the collections that somebody ``sees``."""
+        rows = self._rows("SELECT id, json_extract(job, '$.run.collection') FROM jobs ORDER BY number DESC")
+        seen = [id_ for id_, collection in rows if sees(collection)]
+        return [_view(self.get(id_)) for id_ in seen[:limit]]
 
-    def pending(self) -> list[Pending]:
-        """Those that run or wait, in the order in which they are done."""
+    def by_state(self) -> dict[State, int]:
+        """How many there are."""
+        return dict(self._rows("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
+
+    def pending(self, sees: Sees = lambda _: True) -> list[Pending]:
+        """Those that run or wait, in the order in which they are done, of the collections that somebody ``sees``."""
         rows = self._rows(
             "SELECT job FROM jobs WHERE state IN ('running', 'queued') ORDER BY state DESC, number"
         )
@@ -168,6 +174,7 @@ class Jobs:
                 view.left_s,
             )
             for view in views
+            if sees(view.job.run.collection)
         ]
 
     def results(self, id_: str, after: int = 0) -> list[FileResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
@@ -13,17 +14,22 @@ MEDIA_TYPES = {
     ".asciidoc": "text/asciidoc",
     ".atom": "application/xml",
     ".bash": "text/x-shellscript",
+    ".bats": "text/x-shellscript",
     ".bmp": "image/bmp",
     ".bz2": "application/x-bzip2",
     ".c": "text/x-c",
     ".cc": "text/x-c++",
     ".cfg": "text/plain",
+    ".cjs": "text/javascript",
     ".conf": "text/plain",
     ".cpp": "text/x-c++",
     ".cs": "text/x-csharp",
     ".css": "text/css",
     ".csv": "text/csv",
+    ".cts": "text/typescript",
     ".cu": "text/x-cuda",
+    ".cuh": "text/x-cuda",
+    ".cxx": "text/x-c++",
     ".diff": "text/x-diff",
     ".doc": "application/msword",
     ".docm": _OFFICE + "wordprocessingml.document",
@@ -32,14 +38,19 @@ MEDIA_TYPES = {
     ".dotx": _OFFICE + "wordprocessingml.document",
     ".eml": "message/rfc822",
     ".epub": "application/epub+zip",
+    ".gemspec": "text/x-ruby",
     ".gif": "image/gif",
     ".go": "text/x-go",
     ".gz": "application/gzip",
     ".h": "text/x-c",
+    ".hh": "text/x-c++",
     ".hpp": "text/x-c++",
     ".htm": "text/html",
     ".html": "text/html",
+    ".hxx": "text/x-c++",
     ".ini": "text/plain",
+    ".inl": "text/x-c++",
+    ".ipp": "text/x-c++",
     ".ipynb": "application/x-ipynb+json",
     ".java": "text/x-java",
     ".jpeg": "image/jpeg",
@@ -49,12 +60,15 @@ MEDIA_TYPES = {
     ".jsonl": "application/jsonl",
     ".jsx": "text/javascript",
     ".kt": "text/x-kotlin",
+    ".kts": "text/x-kotlin",
     ".log": "text/plain",
     ".lua": "text/x-lua",
     ".markdown": "text/markdown",
     ".mbox": "application/mbox",
     ".md": "text/markdown",
+    ".mjs": "text/javascript",
     ".msg": "application/vnd.ms-outlook",
+    ".mts": "text/typescript",
     ".ndjson": "application/jsonl",
     ".nxml": "application/xml",
     ".odp": _OPEN + "presentation",
@@ -76,13 +90,18 @@ MEDIA_TYPES = {
     ".proto": "text/plain",
     ".py": "text/x-python",
     ".pyi": "text/x-python",
+    ".pyw": "text/x-python",
     ".r": "text/x-r",
+    ".rake": "text/x-ruby",
     ".rar": "application/vnd.rar",
     ".rb": "text/x-ruby",
     ".rs": "text/x-rust",
     ".rss": "application/xml",
     ".rst": "text/x-rst",
     ".rtf": "application/rtf",
+    ".ru": "text/x-ruby",
+    ".sbt": "text/x-scala",
+    ".sc": "text/x-scala",
     ".scala": "text/x-scala",
     ".sh": "text/x-shellscript",
     ".sql": "text/x-sql",
@@ -116,6 +135,11 @@ MEDIA_TYPES = {
     ".yml": "application/yaml",
     ".zip": "application/zip",
 }
+# Files that are known by their whole name.
+_NAMES = {
+    **dict.fromkeys(("Rakefile", "Gemfile", "Vagrantfile", "Guardfile"), "text/x-ruby"),
+    **dict.fromkeys(("SConstruct", "SConscript", "wscript"), "text/x-python"),
+}
 # What holds other files and is no document itself.
 ARCHIVES = {MEDIA_TYPES[suffix] for suffix in (".zip", ".tar", ".gz", ".bz2", ".xz", ".mbox")}
 UNKNOWN = "application/octet-stream"
@@ -134,10 +158,23 @@ _MAGIC = {
     b"MM\0*": ".tif",
 }
 
+# Scripts: the program that their first line names, without its version.
+_PROGRAM = re.compile(rb"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+)*)?([A-Za-z+-]+)")
+_PROGRAMS = {
+    **dict.fromkeys((b"python", b"pypy"), "text/x-python"),
+    **dict.fromkeys((b"sh", b"bash", b"dash", b"ksh", b"zsh"), "text/x-shellscript"),
+    **dict.fromkeys((b"node", b"nodejs", b"bun", b"deno"), "text/javascript"),
+    b"ruby": "text/x-ruby",
+    b"php": "text/x-php",
+    b"lua": "text/x-lua",
+    b"Rscript": "text/x-r",
+}
+
 
 def by_name(name: str) -> str | None:
-    """The media type that the extension stands for."""
-    return MEDIA_TYPES.get(PurePosixPath(name).suffix.lower())
+    """The media type that the whole name or its extension stands for."""
+    path = PurePosixPath(name)
+    return _NAMES.get(path.name) or MEDIA_TYPES.get(path.suffix.lower())
 
 
 def sniffed(head: bytes) -> str:
@@ -145,6 +182,9 @@ def sniffed(head: bytes) -> str:
     for magic, suffix in _MAGIC.items():
         if head.startswith(magic):
             return MEDIA_TYPES[suffix]
+    program = _PROGRAM.match(head)
+    if program and (known := _PROGRAMS.get(program[1])):
+        return known
     return "text/plain" if _is_text(head) else UNKNOWN
 
 

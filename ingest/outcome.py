@@ -13,6 +13,8 @@ from ingest.workers import ParserBug
 from rag.errors import SourceEmpty, SourceError, SourceMissing, SourceUnsupported
 from rag.types import Document
 
+_DATA = ("json", "jsonl", "xml", "toml", "yaml")  # ends of media types
+
 
 def check_there(paths: Sequence[Path]) -> None:
     """Raises SourceMissing for the first path that is not there, or that cannot be looked at."""
@@ -48,8 +50,8 @@ def of_error(source: Source, error: BaseException) -> FileResult:
         error = bug(source, error.error)
     if not isinstance(error, SourceError):
         raise error
-    # A folder holds what it holds, photographs without words too; a file that was named was meant.
-    nothing_there = isinstance(error, SourceEmpty) and source.media_type.startswith("image/")
+    # A folder holds what it holds, photographs and templates without words too; a file that was named was meant.
+    nothing_there = isinstance(error, SourceEmpty) and _may_be_empty(source.media_type)
     passed_over = (isinstance(error, SourceUnsupported) or nothing_there) and not source.explicit
     return FileResult(
         source.name,
@@ -59,6 +61,11 @@ def of_error(source: Source, error: BaseException) -> FileResult:
         hint=error.hint,
         error=error.code,
     )
+
+
+def _may_be_empty(media_type: str) -> bool:
+    """Pictures, and text and data as such: of a PDF or an office document, text may have been lost."""
+    return media_type.startswith(("image/", "text/")) or media_type.endswith(_DATA)
 
 
 def bug(source: Source, what: str) -> SourceError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from ingest.code.notebook import parse_notebook
+from ingest.code.parser import parse_code
 from ingest.formats.image import parse_image
 from ingest.formats.legacy import libreoffice, parse_doc, parse_ppt
 from ingest.formats.mail import parse_email, parse_message
 from ingest.formats.markdown import parse_markdown
 from ingest.formats.markup import parse_asciidoc, parse_rst
 from ingest.formats.opendocument import parse_odp, parse_odt
-from ingest.formats.pandoc import parse_docx, parse_epub, parse_notebook, parse_rtf
+from ingest.formats.pandoc import parse_docx, parse_epub, parse_rtf
 from ingest.formats.plain import parse_plain
 from ingest.formats.second import read_again
 from ingest.formats.slides import parse_pptx
@@ -39,9 +41,13 @@ _TABLE: dict[Parser, tuple[int, str]] = {
     parse_markdown: (1, ".md"),
     parse_rst: (1, ".rst"),
     parse_asciidoc: (1, ".adoc"),
-    parse_notebook: (1, ".ipynb"),
+    parse_notebook: (2, ".ipynb"),
     parse_image: (2, ".png .jpg .tif .bmp .webp .gif"),
     parse_xml: (1, ".xml .svg"),
+    parse_code: (
+        1,
+        ".py .js .ts .java .kt .scala .go .rs .c .cpp .cu .cs .rb .php .swift .sh .sql .css .lua .r",
+    ),
     # And every text/ type that has no parser of its own.
     parse_plain: (1, ".json .jsonl .toml .yaml .srt"),
 }

@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from rag.code.outline import Outline
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
     """From ``start`` (a character offset) to the next region's start, everything lies on one page or
     sheet and under one heading path. Passages never cross a region's border, so their page is exact.
-    ``ocr`` is as in rag.types.Passage."""
+    ``ocr`` and ``about`` are as in rag.types.Passage; the first passage of the region says itself what it is about."""
 
     start: int
     section: tuple[str, ...] = ()
     page: int | None = None
     sheet: str | None = None
     ocr: float | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """``regions`` are sorted by start, the first at 0 (an empty text has none). ``text`` uses ``\\n`` only.
     Of ``pages``, ``ocr_pages`` were read from their image and ``empty_pages`` gave no text.
-    ``fields`` is the front matter."""
+    ``fields`` is the front matter, ``outline`` what a file of code defines and uses."""
 
     text: str
     title: str
@@ -32,6 +35,7 @@ class Parsed:
     ocr_pages: int = 0
     empty_pages: int = 0
     fields: dict[str, str | list[str]] = field(default_factory=dict, hash=False)
+    outline: Outline | None = None
 
     def __post_init__(self) -> None:
         starts = [region.start for region in self.regions]
@@ -45,7 +49,7 @@ class Parsed:
 Parser = Callable[[bytes, str], Parsed]
 
 
-class Outline:
+class HeadingPath:
     """The heading path while a document is read from top to bottom."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec, module_from_spec
 from itertools import accumulate, pairwise
 
 from ingest.parsed import Parsed, Region
@@ -95,6 +96,7 @@ def from_tiles(
                 page=each.region.page,
                 sheet=each.region.sheet,
                 ocr=each.region.ocr,
+                about=each.region.about if each.start > each.region.start else "",
             )
         )
         line += text.count("\n")
@@ -211,7 +213,7 @@ def punkt_sentences(text: str) -> list[str]:
 
 @cache
 def _punkt() -> Splitter:
-    with _absent("numpy", "scipy", "sklearn"):
+    with _unrun("nltk", "nltk.tokenize"):
         from nltk.tokenize.punkt import PunktSentenceTokenizer
     tokenizer = PunktSentenceTokenizer()  # untrained: it needs no data
 
@@ -223,16 +225,19 @@ def _punkt() -> Splitter:
 
 
 @contextmanager
-def _absent(*names: str) -> Iterator[None]:
-    """As if these packages were not installed. NLTK imports them, where it can, for parts of it that are not used
-    here: seconds and 100 MB in each worker."""
-    unknown = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unknown))  # type: ignore[arg-type] # None: an import of it fails
+def _unrun(*packages: str) -> Iterator[None]:
+    """As if the ``__init__`` of these packages were empty. NLTK's imports all of NLTK, and where they are installed
+    SciPy, pandas and scikit-learn: seconds and 130 MB in each worker."""
+    before = set(sys.modules)
     try:
+        for name in packages:
+            if name not in before and (spec := find_spec(name)):
+                sys.modules[name] = module_from_spec(spec)
         yield
     finally:
-        for name in unknown:
-            del sys.modules[name]
+        for name in set(sys.modules) - before:
+            if name.startswith(packages):  # else the next import of the package would lack them
+                del sys.modules[name]
 
 
 def _cut(text: str, ends: re.Pattern[str]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +18,15 @@ from typing import Any
 
 from ingest import outcome
 from ingest.batches import Batches
-from ingest.changes import find_changed
 from ingest.containers.unpack import is_container, is_document
 from ingest.contents import Contents
 from ingest.documents import Documents
 from ingest.failures import Failures
+from ingest.gone import is_gone
 from ingest.opened import Opened
 from ingest.outcome import check_there as check_there
 from ingest.report import FileResult, Found, Progress, Report
+from ingest.sources import Found as Listed
 from ingest.sources import Source, find
 from ingest.steps import stepwise as stepwise
 from ingest.work import Tally, Work, hash_of
@@ -44,9 +45,9 @@ TICK_S = 1.0  # the longest time without an event, as far as the waiting goes
 class Ingestion:
     """One run. Iterate over ``run``; between two events it can be abandoned without harm, best by closing it.
 
-    ``reading`` is by default worker processes of the run's own. Archives are unpacked below ``scratch``, by default
-    the system's folder for temporary files. Raises BadName, FingerprintMismatch and StoreUnavailable.
-    """
+    ``reading`` is by default worker processes of the run's own, ``identity`` (what the collection goes by) its name.
+    Archives are unpacked below ``scratch``, by default in the system's temporary folder. ``machines`` embed at once.
+    Raises BadName, FingerprintMismatch and StoreUnavailable."""
 
     def __init__(
         self,
@@ -56,14 +57,15 @@ class Ingestion:
         collection: str,
         reading: Reading | None = None,
         scratch: Path | None = None,
+        identity: str | None = None,
+        machines: int = 1,
     ) -> None:
-        self._documents = Documents(store, collection, embedder, tokens)
-        self._embedder, self._collection = embedder, collection
-        self._reading, self._scratch = reading, scratch
+        self._collection, self._identity = collection, identity or collection
+        self._documents = Documents(store, collection, embedder, tokens, self._identity)
+        self._embedder, self._machines, self._reading, self._scratch = embedder, machines, reading, scratch
         self._failures: Failures | None = None
         self._contents: Contents | None = None
-        self._dry = False
-        self._tally = Tally()
+        self._dry, self._tally = False, Tally()
         self._todo: deque[tuple[Source, Opened | None]] = deque()
         self._unpacks: dict[Future[Unpacked], Opened] = {}
         self._reads: dict[Future[Read], Work] = {}
@@ -73,26 +75,27 @@ class Ingestion:
     def run(
         self,
         paths: Sequence[Path],
-        changed: Sequence[Path] | None = None,
+        look: Callable[[], Listed] | None = None,
         failures: Failures | None = None,
         contents: Contents | None = None,
         *,
-        explicit: bool = False,
+        is_gone: Callable[[str], bool] = is_gone,
         dry: bool = False,
     ) -> Iterator[Event]:
-        """Found, then Progress and FileResult for each file, then the Report. With ``changed`` only these files
-        below ``paths`` are looked at, if ``explicit`` as if each had been named; with ``failures`` one that failed
-        before is not tried again until it or its parser has changed; with ``contents`` an archive that has not changed
-        is not unpacked. A ``dry`` run tells what would be done, as far as that can be known without parsing.
+        """Found, then Progress and FileResult for each file, then the Report. ``look`` finds the files, by default
+        all of ``paths``, which must be there; ``is_gone`` tells of a source whether its file is not there any more.
+        With ``failures`` a file that failed before is not tried again until it or its parser has changed; with
+        ``contents`` an archive that has not changed is not unpacked. A ``dry`` run tells what would be done, as far as
+        that can be known without parsing.
 
         Raises SourceMissing before anything is done; StoreErrors and a missing embedding model end the run,
         and what was stored stays. Everything else that can go wrong is that file's result.
         """
         began = time.perf_counter()
         self._failures, self._contents, self._dry = failures, contents, dry
-        self._documents.look_again()
+        self._documents.look_again(is_gone)
         check_there(paths)
-        below = find(paths) if changed is None else find_changed(changed, paths, explicit=explicit)
+        below = look() if look else find(paths)
         found = outcome.named(below)
         yield Found(len(found.sources) + len(found.skipped), sum(source.size for source in found.sources))
         for skipped in found.skipped:
@@ -101,7 +104,7 @@ class Ingestion:
         self._tally.order = {source.uri: number for number, source in enumerate(found.sources)}
         self._todo.extend((source, None) for source in found.sources)
         reader = self._reading or Workers(scratch=self._scratch)
-        batches = Batches(self._embedder, self._tally)
+        batches = Batches(self._embedder, self._tally, self._machines)
         try:
             yield from self._flow(reader, batches)
         finally:
@@ -143,10 +146,8 @@ class Ingestion:
     def _has_room(self, source: Source, place: Opened | None) -> bool:
         if is_container(source.media_type) and not self._has_room_to_unpack(place):
             return False
-        if not self._flying:
-            return True
-        size = sum(work.source.size for work in self._flying)
-        return len(self._flying) < WINDOW_FILES and size + source.size <= WINDOW_BYTES
+        size = source.size + sum(work.source.size for work in self._flying)
+        return not self._flying or (len(self._flying) < WINDOW_FILES and size <= WINDOW_BYTES)
 
     def _has_room_to_unpack(self, place: Opened | None) -> bool:
         if place is None:
@@ -202,7 +203,7 @@ class Ingestion:
     def _known_inside(self, source: Source, content_hash: str) -> list[FileResult] | None:
         """What a container that has not changed holds, if reading it again would give nothing new."""
         contents = self._contents
-        inside = contents.known(self._collection, source.uri, content_hash) if contents else None
+        inside = contents.known(self._identity, source.uri, content_hash) if contents else None
         return inside if inside is not None and self._documents.hold(inside) else None
 
     def _unchanged_inside(
@@ -228,7 +229,7 @@ class Ingestion:
         if current and current.revision == revision:
             unchanged = outcome.of_document(source, "unchanged", current)
             yield from self._finish(source, unchanged, place, own=own)
-        elif self._failures and (known := self._failures.known(self._collection, source.uri, revision)):
+        elif self._failures and (known := self._failures.known(self._identity, source.uri, revision)):
             yield from self._finish(source, known, place, own=own)
         elif self._dry:
             would = FileResult(source.name, source.uri, "replaced" if current else "added")
@@ -264,7 +265,7 @@ class Ingestion:
                 log.error("parsing %s failed: %s", work.source.path, error.trace)
             failed = outcome.of_error(work.source, error)
             if self._failures and isinstance(error, SourceError) and not error.retryable:
-                self._failures.remember(self._collection, work.revision, failed)
+                self._failures.remember(self._identity, work.revision, failed)
             yield from self._finish(work.source, failed, work.place, own=work.own)
             return
         read = future.result()
@@ -274,7 +275,7 @@ class Ingestion:
         self._tally.parsed += 1
         known = None if work.current else self._documents.moved(document, work.tiles)
         if known is not None:
-            yield from self._put(work, Write(document, work.tiles, known))
+            yield from self._put(work, Write(document, work.tiles, known, work.outline))
             return
         self._flying.add(work)
         batches.add(work)
@@ -334,7 +335,7 @@ class Ingestion:
             opened.clear()
             if self._contents and not self._dry and opened.worth_remembering:
                 self._contents.remember(
-                    self._collection, opened.source.uri, opened.content_hash, opened.results
+                    self._identity, opened.source.uri, opened.content_hash, opened.results
                 )
             yield from self._finish(opened.source, opened.result(), opened.place)
 

@@ -18,7 +18,7 @@ from ingest.report import FileResult, Found, Progress, Report, Status
 from rag.answer import Rag
 from rag.errors import FingerprintMismatch
 from rag.indexed import dense_text
-from rag.ports import Embedder, Index, Store, Vectors
+from rag.ports import Embedder, Index, Store, Vectors, Write
 from rag.types import Document, Passage
 
 SUFFIX = ".rebuilt"  # of the collection's name, while it is made
@@ -44,7 +44,8 @@ def reindexed(rag: Rag, collection: str) -> Iterator[Event]:
             for at in range(0, len(passages), EMBED_BATCH):
                 yield Progress(document.name, "embed", len(results), read, at, len(passages))
                 batches.append(_embedded(rag.embedder, document, passages[at : at + EMBED_BATCH]))
-            new.put(document, passages, np.concatenate(batches))
+            outline = old.outlines([document]).get(document.id)
+            new.put_all([Write(document, passages, np.concatenate(batches), outline)])
             embedded += len(passages)
             results.append(_result(document, "replaced"))
         read += document.characters

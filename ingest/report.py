@@ -59,7 +59,8 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class Report:
     """The last event of a run. ``parsed`` and ``embedded`` count files and passages that cost work, ``reused``
-    passages whose vectors were known, ``containers`` the archives and e-mails that were opened.
+    passages whose vectors were known, ``containers`` the archives and e-mails that were opened; ``commits`` are those
+    that the collection is at now, by the folder of the repository.
 
     ``seconds`` are those that each stage was busy, in all processes together; the stages overlap, so "total", by
     the clock, can be less than their sum.
@@ -72,6 +73,7 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     reused: int = 0
     containers: int = 0
+    commits: dict[str, str] = field(default_factory=dict)
 
     def count(self, *statuses: Status) -> int:
         by_status = Counter(result.status for result in self.files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 Event = TypeVar("Event")
@@ -14,12 +15,14 @@ Arguments = ParamSpec("Arguments")
 async def to_end(
     step: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
-    """``step`` in a thread. Cancelled meanwhile, this waits until it has ended."""
+    """``step`` in a thread. Cancelled meanwhile, be it several times, this waits until it has ended."""
     task = asyncio.create_task(asyncio.to_thread(step, *arguments, **named))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         raise
 
 
@@ -35,4 +38,4 @@ async def stepwise(events: Iterator[Event]) -> AsyncGenerator[Event, None]:
     finally:
         close = getattr(events, "close", None)  # an iterator that is no generator has nothing to close
         if close:
-            await asyncio.shield(asyncio.to_thread(close))
+            await to_end(close)

@@ -1,6 +1,7 @@
 """Files that were sent to the service. They are kept in the data folder and ingested from there as any other file is.
 
-    files/NAME/uploads/...    what collection NAME was sent; a file that is sent again replaces the one of its name
+    files/NAME/uploads/...    what collection NAME was sent, by its first name (CollectionSettings.identity); a file
+                              that is sent again replaces the one of its name
     files/.incoming/ID/       an upload on its way in
     files/.whole/ID/          one that has come in, until its files are in their places and its job is queued
 
@@ -11,12 +12,13 @@ removed at the next start, what it leaves after it is brought to its end then.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,6 +68,7 @@ class Incoming:
         self.folder, self.collection = folder, collection
         self.names: list[str] = []
         self._file: BinaryIO | None = None
+        self._digest = hashlib.sha256()
         with _stored(folder.name, folder):
             (folder / _FILES).mkdir(parents=True)
 
@@ -81,6 +84,7 @@ class Incoming:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("xb")
         self.names.append(name)
+        self._digest.update(name.encode() + b"\0")
 
     def write(self, data: bytes) -> None:
         assert self._file
@@ -88,12 +92,19 @@ class Incoming:
             raise DiskFull.of(self.folder, RESERVE_BYTES)
         with _stored(self.names[-1], self.folder):
             self._file.write(data)
+        self._digest.update(data)
 
     def end_file(self) -> None:
         assert self._file
         with _stored(self.names[-1], self.folder), self._file as file:
             file.flush()
+            self._digest.update(b"\0%d\0" % file.tell())
             os.fsync(file.fileno())
+
+    @property
+    def digest(self) -> bytes:
+        """Of the files so far, their names and their bytes."""
+        return self._digest.digest()
 
     def seal(self) -> Upload:
         """Nothing more comes; all of it is on the disk."""
@@ -118,9 +129,10 @@ class Incoming:
 
 
 class Uploads:
-    """One for a data folder, whose owner has it; safe to use from threads."""
+    """One for a data folder, whose owner has it; safe to use from threads. ``identity``: what a collection goes by."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, identity: Callable[[str], str] = str) -> None:
+        self._identity = identity
         self._folder = data / "files"
         self._incoming, self._whole, self._dropped = (
             self._folder / name for name in (".incoming", ".whole", ".dropped")
@@ -133,14 +145,21 @@ class Uploads:
     def accept(self, incoming: Incoming, jobs: Jobs) -> Job:
         """The upload counts, and its job is queued. Raises BadFileName where an earlier file is in the way."""
         upload = incoming.seal()
-        with self._lock, _stored(upload.id, self._folder):
-            for name in upload.names:
-                _check_place(self._root(upload.collection), name)
-            self._whole.mkdir(exist_ok=True)
-            incoming.folder.rename(self._whole / upload.id)
-            _sync(self._whole)
-            self._put_in_place(upload)
-        return self._queue(upload, jobs)
+        with self._lock:
+            with _stored(upload.id, self._folder):
+                for name in upload.names:
+                    _check_place(self._root(upload.collection), name)
+                self._whole.mkdir(exist_ok=True)
+                incoming.folder.rename(self._whole / upload.id)
+                _sync(self._whole)
+                self._put_in_place(upload)
+            return self._queue(upload, jobs)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile no upload comes in, so that a collection's name may change."""
+        with self._lock:
+            yield
 
     def recover(self, jobs: Jobs) -> None:
         """Before anything is sent: what the process before has left half done."""
@@ -176,7 +195,7 @@ class Uploads:
 
     def drop(self, collection: str) -> None:
         """All files of the collection."""
-        folder, dropped = self._folder / check_name(collection), self._dropped / new_id()
+        folder, dropped = self._root(collection).parent, self._dropped / new_id()
         with self._lock:
             if folder.is_dir():
                 self._dropped.mkdir(exist_ok=True)
@@ -184,7 +203,7 @@ class Uploads:
         shutil.rmtree(dropped, ignore_errors=True)
 
     def _root(self, collection: str) -> Path:
-        return self._folder / check_name(collection) / _PLACE
+        return self._folder / self._identity(check_name(collection)) / _PLACE
 
     def _put_in_place(self, upload: Upload) -> None:
         """Can be repeated."""

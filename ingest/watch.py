@@ -12,22 +12,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from watchfiles import DefaultFilter
+from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_of
 
 from ingest.cli import PathsArgument, counted, perform, print_notable, progress_bar
 from ingest.pipeline import check_there
 from ingest.report import Report
+from ingest.repository.git import Git, containing
 from ingest.run import Run
 from rag import wire
-from rag.errors import DataFolderInUse, ServiceUnreachable, StoreUnavailable
+from rag.errors import DataFolderInUse, RepositoryUnreadable, ServiceUnreachable, StoreUnavailable
 from rag.settings import load_settings
 from rag.terminal import CollectionOption, out, print_error
 
 # What editors, office programs and downloads write beside a file while they are at it. A file that is moved from
-# such a name to its own has changed under its own. Hidden files are not read anyway.
+# such a name to its own has changed under its own.
 TEMPORARY = (
-    r"^\.",
+    r"^\.~lock\.",
     r"^~\$",
     r"^4913$",
     r"^#.*#$",
@@ -41,9 +42,21 @@ NOT_NOW = (DataFolderInUse, ServiceUnreachable, StoreUnavailable)
 
 
 class Wanted(DefaultFilter):
-    """Leaves out temporary files, beside what DefaultFilter does: the folders of tools, editors' swap files."""
+    """Leaves out temporary files, beside what DefaultFilter does: the folders of tools, git's own among them, editors'
+    swap files. Hidden ones too, and in repositories what is ignored there instead."""
 
-    ignore_entity_patterns = (*DefaultFilter.ignore_entity_patterns, *TEMPORARY)
+    def __init__(self, repositories: Sequence[Git] = ()) -> None:
+        patterns = (*DefaultFilter.ignore_entity_patterns, *TEMPORARY)
+        super().__init__(ignore_entity_patterns=patterns)
+        self._repositories = repositories
+
+    def __call__(self, change: Change, path: str) -> bool:
+        if not super().__call__(change, path):
+            return False
+        for git in self._repositories:
+            if Path(path).is_relative_to(git.root):
+                return not git.is_ignored(Path(path).relative_to(git.root).as_posix())
+        return not Path(path).name.startswith(".")
 
 
 def watch(paths: PathsArgument, collection: CollectionOption = "default", as_json: Annotated[
@@ -53,16 +66,17 @@ def watch(paths: PathsArgument, collection: CollectionOption = "default", as_jso
     check_there(paths)
     settings = load_settings()
     roots = [path.resolve() for path in paths]
-    follower = Follower(roots, collection, lambda run: _performed(run, quiet=as_json))
+    gits = [git for root in roots if root.is_dir() and (git := containing(root))]
+    follower = Follower(roots, collection, lambda run: _performed(run, quiet=as_json), gits)
 
     def _performed(run: Run, *, quiet: bool) -> Report:
         with progress_bar(enabled=not quiet) as show:
             return perform(settings, run, show)
 
     told = False
-    for changed in bursts(roots):
+    for changed in bursts(roots, repositories=gits):
         report = follower.follow(changed)
-        if report is not None and (report.files or not told):
+        if report is not None and (not told or report.count("unchanged") < len(report.files)):
             _tell(report, as_json)
         if report is not None and not told and not as_json:
             told = True
@@ -70,7 +84,10 @@ def watch(paths: PathsArgument, collection: CollectionOption = "default", as_jso
 
 
 def bursts(
-    roots: Sequence[Path], stop: threading.Event | None = None, settle_ms: int = SETTLE_MS
+    roots: Sequence[Path],
+    stop: threading.Event | None = None,
+    settle_ms: int = SETTLE_MS,
+    repositories: Sequence[Git] = (),
 ) -> Iterator[frozenset[Path]]:
     """What changed below ``roots``, a burst at a time, and an empty set whenever a second passes without one.
 
@@ -78,7 +95,7 @@ def bursts(
     """
     for changes in changes_of(
         *roots,
-        watch_filter=Wanted(),
+        watch_filter=Wanted(repositories),
         debounce=LONGEST_MS,
         step=settle_ms,
         stop_event=stop,
@@ -89,11 +106,18 @@ def bursts(
 
 
 class Follower:
-    """Brings a collection up to date: wholly at first, then with what changed. What cannot be done now (the data
-    folder is in use) is kept and tried again."""
+    """Brings a collection up to date: wholly at first, then with what changed, be it only the commit that is checked
+    out. What cannot be done now (the data folder is in use) is kept and tried again."""
 
-    def __init__(self, roots: Sequence[Path], collection: str, perform: Callable[[Run], Report]) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        collection: str,
+        perform: Callable[[Run], Report],
+        repositories: Sequence[Git] = (),
+    ) -> None:
         self._roots, self._collection, self._perform = roots, collection, perform
+        self._repositories, self._tips = repositories, [""] * len(repositories)
         self._pending: set[Path] = set()
         self._caught_up = False
         self._again_at = 0.0
@@ -101,7 +125,9 @@ class Follower:
     def follow(self, changed: frozenset[Path]) -> Report | None:
         """None where nothing was to do, or nothing could be done now."""
         self._pending |= changed
-        if (self._caught_up and not self._pending) or time.monotonic() < self._again_at:
+        tips = [self._tip(at) for at in range(len(self._repositories))]
+        nothing_new = self._caught_up and not self._pending and tips == self._tips
+        if nothing_new or time.monotonic() < self._again_at:
             return None
         try:
             report = self._perform(self._run())
@@ -109,9 +135,15 @@ class Follower:
             print_error(error)
             self._again_at = time.monotonic() + RETRY_S
             return None
-        self._caught_up = True
+        self._caught_up, self._tips = True, tips
         self._pending.clear()
         return report
+
+    def _tip(self, at: int) -> str:
+        try:
+            return self._repositories[at].tip()
+        except RepositoryUnreadable:  # git is at work on it
+            return self._tips[at]
 
     def _run(self) -> Run:
         roots = tuple(map(str, self._roots))

@@ -14,6 +14,7 @@ from ingest.opened import Opened
 from ingest.report import FileResult, Report
 from ingest.sources import Source
 from ingest.workers import unreadable
+from rag.code.outline import Outline
 from rag.ports import Vectors, Write
 from rag.types import Document, Passage
 
@@ -39,6 +40,7 @@ class Work:
     content_hash: str
     current: Document | None
     document: Document | None = None
+    outline: Outline | None = None
     tiles: list[Passage] = field(default_factory=list)
     queued: int = 0
     vectors: list[Vectors] = field(default_factory=list)
@@ -46,7 +48,7 @@ class Work:
     def write(self) -> Write:
         """Once it is whole."""
         assert self.document
-        return Write(self.document, self.tiles, np.concatenate(self.vectors))
+        return Write(self.document, self.tiles, np.concatenate(self.vectors), self.outline)
 
     @property
     def whole(self) -> bool:

@@ -28,9 +28,12 @@ from ingest.parse import parse
 from ingest.parsed import Parsed
 from ingest.passages import Tile, tile
 from rag.errors import SourceCorrupt, SourceCrash, SourceError, SourceOverLimit
+from rag.types import Span
 
 if TYPE_CHECKING:
     from pebble import ProcessFuture, ProcessPool
+
+    from ingest.pdf.page_image import PageImage
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -117,6 +120,13 @@ def unpack(path: Path, name: str, media_type: str, into: Path, budget: Budget) -
     return Unpacked(tuple(inner), tuple(refused), total, time.perf_counter() - began)
 
 
+def draw(path: Path, _name: str, number: int, text: str, span: Span) -> PageImage:
+    """Raises SourceError, and whatever a library raises."""
+    from ingest.pdf.page_image import page_image
+
+    return page_image(path, number, text, span)
+
+
 def unreadable(name: str, error: OSError) -> SourceError:
     return SourceError(
         f"{name} cannot be read: {error.strerror}.", "Check that it is there and its permissions."
@@ -166,6 +176,10 @@ class Workers:
     def unpack(self, path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Future[Unpacked]:
         return self._run(name, unpack, path, name, media_type, into, budget)
 
+    def draw(self, path: Path, number: int, text: str, span: Span) -> Future[PageImage]:
+        """A page of a PDF."""
+        return self._run(path.name, draw, path, path.name, number, text, span)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -173,7 +187,7 @@ class Workers:
                 _end(self._pool)
                 self._pool = None
         for outcome, name in list(self._open.values()):  # the pool forgets them
-            _fail(outcome, _ended(name, "closed"))
+            fail(outcome, ended(name, "closed"))
 
     def _run(self, name: str, task: Callable[..., T], *arguments: object) -> Future[T]:
         outcome: Future[T] = Future()
@@ -189,7 +203,7 @@ class Workers:
                 elif _may_pass(error, ended) and left and not self._closed:
                     attempt(left - 1)
                 elif inner.cancelled() or error is not None:
-                    _fail(outcome, self._told(name, error))
+                    fail(outcome, self._told(name, error))
                 else:
                     with suppress(InvalidStateError):
                         outcome.set_result(inner.result())
@@ -197,7 +211,7 @@ class Workers:
             try:
                 self._schedule(task, arguments).add_done_callback(finished)
             except (BrokenProcessPool, RuntimeError, OSError) as error:
-                _fail(outcome, self._told(name, error))
+                fail(outcome, self._told(name, error))
 
         attempt(_ATTEMPTS - 1)
         return outcome
@@ -250,10 +264,10 @@ class Workers:
             )
         if isinstance(error, (SourceError, ParserBug)):
             return error
-        return _ended(name, repr(error))
+        return ended(name, repr(error))
 
 
-def _ended(name: str, why: str) -> SourceCrash:
+def ended(name: str, why: str) -> SourceCrash:
     error = SourceCrash(f"{name} was not read: the worker processes ended ({why}).", "Run the command again.")
     error.retryable = True  # it says nothing about the file
     return error
@@ -305,7 +319,7 @@ def _guarded(task: Callable[..., T], path: Path, name: str, *arguments: object) 
         raise ParserBug(repr(error), traceback.format_exc()) from None
 
 
-def _fail(outcome: Future[Any], error: BaseException) -> None:
+def fail(outcome: Future[Any], error: BaseException) -> None:
     with suppress(InvalidStateError):  # told already
         outcome.set_exception(error)
 

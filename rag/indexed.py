@@ -22,6 +22,7 @@ _RULE = re.compile(r"[\s:-]*")
 _WORD = re.compile(r"[^\W_]+")
 _COMPOUND = re.compile(r"[a-z][A-Z]|[A-Za-z]\d|\d[A-Za-z]|[A-Z]{2}[a-z]")
 _LONGEST = 64  # characters; what is longer is data
+_ABOUT = 160  # characters; the passage itself is to be seen
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -35,7 +36,10 @@ def name(document: Document) -> str:
 
 
 def dense_text(document: Document, passage: Passage) -> str:
-    """What is embedded: name, sheet, nearest heading, and the text with the words of its tables alone."""
+    """What is embedded: name, sheet, nearest heading, and the text with the words of its tables alone; of code the
+    qualified name, and what a later passage of a function goes on with."""
+    if document.code:
+        return "\n".join((*_of_code(document, passage), passage.text))
     sheet = (passage.sheet,) if passage.sheet else ()
     head = " > ".join((name(document), *sheet, *passage.section[-1:]))
     lines = (_labels(line) if line.startswith("|") else line for line in passage.text.split("\n"))
@@ -43,9 +47,19 @@ def dense_text(document: Document, passage: Passage) -> str:
 
 
 def sparse_text(document: Document, passage: Passage) -> str:
-    """What is weighted for BM25: name, sheet, the whole heading path and the text, compounds with their parts."""
+    """What is weighted for BM25: name, sheet, the whole heading path and the text, compounds with their parts; of
+    code the same head as the vector's."""
+    if document.code:
+        return parted("\n".join((*_of_code(document, passage), passage.text)))
     sheet = (passage.sheet,) if passage.sheet else ()
     return parted("\n".join((" > ".join((name(document), *sheet, *passage.section)), passage.text)))
+
+
+def _of_code(document: Document, passage: Passage) -> tuple[str, ...]:
+    """``flask.app Config from_prefixed_env``. That name's words apart, for the vector, cost retrieval (docs/log.md)."""
+    file = name(document)
+    names = " ".join((file, *passage.section)) if file else ""  # what has no file begins with its name
+    return tuple(filter(None, (names, passage.about[:_ABOUT])))
 
 
 def parted(text: str) -> str:

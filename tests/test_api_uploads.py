@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 import pytest
@@ -164,7 +166,7 @@ async def test_only_the_owner_sends_and_nothing_is_read_from_others(app: ASGIApp
         client.headers.pop("authorization")
         headers = {"content-type": "multipart/form-data; boundary=x"}
         reply = await client.post("/v1/uploads", content=body(), headers=headers)
-    problem(reply, 403, "BadRequest")
+    problem(reply, 401, "KeyMissing")
     assert read == 0
     assert not (tmp_path / "files").exists()
 
@@ -200,6 +202,36 @@ async def test_a_full_disk_is_told(
     monkeypatch.setattr(uploads, "RESERVE_BYTES", 2**60)
     assert "disk" in problem(await send(client, ("a.md", b"x")), 507, "DiskFull")
     assert kept(tmp_path) == []
+
+
+async def test_a_disk_that_fills_up_within_a_file_is_told_and_nothing_is_left(
+    client: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        """A file on a disk with room for the beginning of it."""
+
+        def __init__(self, file: BinaryIO) -> None:
+            self._file = file
+
+        def write(self, data: bytes) -> int:
+            self._file.write(data[:1000])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def close(self) -> None:
+            self._file.close()
+
+    opened: Any = Path.open
+
+    def full(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        file = opened(path, mode, *arguments, **named)
+        return Full(file) if mode == "xb" else file
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        reply = await send(client, ("a.md", b"x" * 50_000))
+    assert "disk" in problem(reply, 507, "DiskFull")
+    assert kept(tmp_path) == []
+    assert (await send(client, ("a.md", b"x"))).status_code == 202  # there is room again
 
 
 async def test_two_at_a_time_of_one_name_and_one_while_another_is_ingested(
@@ -298,7 +330,10 @@ async def test_openapi_describes_it(client: httpx.AsyncClient) -> None:
     described = document["paths"]["/v1/uploads"]["post"]
     form = described["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["files"]["type"] == "array"
-    assert [parameter["name"] for parameter in described["parameters"]] == ["collection", "authorization"]
+    assert [parameter["name"] for parameter in described["parameters"]] == [
+        "collection",
+        "idempotency-key",
+    ]
     for reply in (await send(client, ("a.md", b"x")), await send(client), await send(client, ("..", b""))):
         ((kind, content),) = described["responses"][str(reply.status_code)]["content"].items()
         assert reply.headers["content-type"].startswith(kind)

@@ -110,3 +110,14 @@ def test_what_is_seen_holds_any_text(text: str) -> None:
     assert parted(text).startswith(text)
     if "|" not in text:
         assert dense_text(REPORT, tile(text or "x")).endswith(f"\n{text or 'x'}")
+
+
+def test_of_code_both_see_the_qualified_name_and_what_a_later_passage_goes_on_with() -> None:
+    app = replace(document("file:///flask/app.py", title="flask.app"), code="python")
+    first = tile("def fromEnv(): ...", app, section=("Config", "from_env"))
+    assert dense_text(app, first) == "flask.app Config from_env\ndef fromEnv(): ..."
+    later = replace(first, text="    return x", about="def from_env(): Reads. " + "w " * 200)
+    assert dense_text(app, later).split("\n")[1].startswith("def from_env(): Reads. w w")
+    assert len(dense_text(app, later)) < 250
+    assert sparse_text(app, first).endswith("def fromEnv(): ... from Env")
+    assert dense_text(app, replace(first, section=())) == "flask.app\ndef fromEnv(): ..."

@@ -20,13 +20,14 @@ import pytest
 from fake_engine import fake_store
 from fakes import FakeCounter, FakeEmbedder
 from ingest import batches, catalog, documents, pipeline, work, workers
+from ingest.changes import find_changed
 from ingest.containers.unpack import Budget, UnpackLimits
 from ingest.contents import Contents
 from ingest.failures import Failures
 from ingest.parse import parse
 from ingest.parsed import Parsed
 from ingest.pipeline import Event, Ingestion, check_there, stepwise
-from ingest.prune import pruned
+from ingest.prune import Scope, pruned
 from ingest.report import FileResult, Found, Progress, Report
 from ingest.uploads import Uploads
 from rag import errors as e
@@ -292,7 +293,8 @@ def test_a_dry_run_tells_and_does_nothing(house: House) -> None:
 def test_only_what_changed_is_looked_at(house: House) -> None:
     house.write("a.md", "# A\n\nText.\n")
     b, hidden = house.write("b.md", "# B\n\nText.\n"), house.write(".git/c.md", "# C\n")
-    *_, report = house.ingestion().run([house.files], [b, hidden, house.files / "gone.md"])
+    changed = [b, hidden, house.files / "gone.md"]
+    *_, report = house.ingestion().run([house.files], lambda: find_changed(changed, [house.files]))
     assert isinstance(report, Report)
     assert statuses(report) == {"files/b.md": "added"}
 
@@ -345,7 +347,7 @@ def test_what_is_wrong_with_a_file_is_said_and_the_others_are_read(house: House)
     assert statuses(report) == {
         "files/good.md": "added",
         "files/empty.txt": "skipped",
-        "files/blank.txt": "failed",
+        "files/blank.txt": "skipped",
         "files/unknown.xyz": "skipped",
         "files/broken.pdf": "failed",
         "files/.hidden.txt": "skipped",
@@ -402,7 +404,7 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_earlier_version_and_says_
         monkeypatch.setattr(Path, "open", vanished)
     report = house.run()
     told = result(report, "files/a.txt")
-    assert told.status == ("skipped" if damage == "empty" else "failed")
+    assert told.status == ("skipped" if damage in ("blank", "empty") else "failed")
     assert told.reason.endswith(f"The version of {before[0].ingested_at} stays.")
     assert house.documents() == before
     assert house.text(before[0]) == "Text of a."
@@ -970,7 +972,7 @@ def test_check_there_takes_what_is_there(tmp_path: Path) -> None:
 
 
 def pruned_run(house: House) -> Report:
-    events = pruned(house.ingestion().run([house.files]), house.store, house.collection, [house.files])
+    events = pruned(house.ingestion().run([house.files]), house.store, house.collection, Scope([house.files]))
     *_, report = events
     assert isinstance(report, Report)
     return report
@@ -994,13 +996,20 @@ def test_what_is_no_longer_in_an_archive_goes_unless_something_in_it_was_left_ou
     assert [document.name for document in house.documents()] == ["a.zip/one.txt"]
 
 
-def test_a_photograph_without_words_is_no_failure_of_a_folder(
-    house: House, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("a.png", "skipped"), ("a.html", "skipped"), ("a.py", "skipped"), ("a.json", "skipped"),
+     ("a.xhtml", "skipped"), ("a.pdf", "failed"), ("a.docx", "failed")],
+)  # fmt: skip
+def test_what_holds_no_words_by_nature_is_no_failure_of_a_folder(
+    house: House, monkeypatch: pytest.MonkeyPatch, name: str, status: str
 ) -> None:
     def wordless(*_: object) -> Parsed:
         raise e.SourceEmpty("no text", "")
 
     monkeypatch.setattr(workers, "parse", wordless)
-    picture = house.write("a.png", b"\x89PNG")
-    assert statuses(house.run()) == {"files/a.png": "skipped"}
-    assert statuses(house.run(picture)) == {"a.png": "failed"}
+    file = house.write(name, b"<img src='{{ url }}'>")
+    report = house.run()
+    assert statuses(report) == {f"files/{name}": status}
+    assert report.files[0].reason == "no text"
+    assert statuses(house.run(file)) == {name: "failed"}

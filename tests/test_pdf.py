@@ -13,7 +13,7 @@ import pypdfium2.raw as pdfium
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-import ingest.pdf.document
+import ingest.pdf.pdfium
 from ingest.formats.ocr import Recognized
 from ingest.parsed import Parsed
 from ingest.passages import passages
@@ -462,7 +462,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     shown: list[Any] = []
 
     def recognize(image: Image.Image) -> Recognized:
-        assert not ingest.pdf.document._LOCK.locked()
+        assert not ingest.pdf.pdfium.LOCK.locked()
         shown.append(image)
         return Recognized("seen words", 0.75)
 

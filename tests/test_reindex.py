@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from fakes import FakeCounter, FakeEmbedder, FakeGenerator
+from fakes import FakeCounter, FakeEmbedder, FakeGenerator, rag_of
 from ingest.pipeline import Ingestion
 from ingest.reindex import reindexed
 from ingest.report import FileResult, Report
@@ -32,15 +32,15 @@ class Other(FakeEmbedder):
     dimension = 32
 
 
-def rag_of(folder: Path, embedder: FakeEmbedder) -> Rag:
+def with_embedder(folder: Path, embedder: FakeEmbedder) -> Rag:
     store = EdgeStore(folder / "collections", embedder=embedder.name, dimension=embedder.dimension)
-    return Rag(store, embedder, FakeCounter(), FakeGenerator(""), Limits())
+    return rag_of(store, embedder, FakeCounter(), FakeGenerator(""), Limits())
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Rag]:
     """With a collection that the former model made."""
-    former = rag_of(tmp_path, FakeEmbedder())
+    former = with_embedder(tmp_path, FakeEmbedder())
     files = tmp_path / "files"
     files.mkdir()
     for name in ("a", "b", "c"):
@@ -48,7 +48,7 @@ def other(tmp_path: Path) -> Iterator[Rag]:
     list(Ingestion(former.store, former.embedder, former.tokens, "team").run([files]))
     former.store.close()
     (files / "b.md").unlink()  # what is built anew needs no file
-    rag = rag_of(tmp_path, Other())
+    rag = with_embedder(tmp_path, Other())
     yield rag
     rag.store.close()
 
@@ -108,8 +108,21 @@ def test_an_unknown_collection(other: Rag) -> None:
 
 
 @pytest.mark.process  # of which it starts none; but it takes seconds
+def test_what_is_known_of_code_stays(tmp_path: Path) -> None:
+    rag = with_embedder(tmp_path, FakeEmbedder())
+    (tmp_path / "app.py").write_text("def main():\n    return 1\n")
+    list(Ingestion(rag.store, rag.embedder, rag.tokens, "team").run([tmp_path / "app.py"]))
+    before = rag.store.open("team")
+    known = before.outlines(before.documents())
+    assert known
+    run(rag)
+    after = rag.store.open("team")
+    assert after.outlines(after.documents()) == known
+    rag.store.close()
+
+
 async def test_questions_meet_a_swap_and_do_not_notice(tmp_path: Path) -> None:
-    rag = rag_of(tmp_path, FakeEmbedder())
+    rag = with_embedder(tmp_path, FakeEmbedder())
     (tmp_path / "a.md").write_text("# Tides\n\nText of the tides.\n")
     list(Ingestion(rag.store, rag.embedder, rag.tokens, "team").run([tmp_path / "a.md"]))
     swaps = 15
@@ -130,7 +143,7 @@ async def test_questions_meet_a_swap_and_do_not_notice(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_stays_away_is_told(tmp_path: Path) -> None:
-    rag, opened = rag_of(tmp_path, FakeEmbedder()), []
+    rag, opened = with_embedder(tmp_path, FakeEmbedder()), []
 
     class Away:
         def open(self, collection: str) -> Index:

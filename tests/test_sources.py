@@ -65,6 +65,21 @@ def test_what_is_left_out_is_said_with_the_reason(tmp_path: Path) -> None:
     }
 
 
+def test_of_a_plain_folder_what_tools_made_is_left_out_and_no_folder_for_its_name(tmp_path: Path) -> None:
+    folder = make(tmp_path / "f", "vendor/offer.md", "yarn.lock", "app.min.js", "notes.md")
+    make(folder, "gen.py", content=b"# @generated\n")
+    make(folder, "about.md", content=b"# @generated\n")
+    found = find([folder])
+    assert names(found) == ["f/about.md", "f/notes.md", "f/vendor/offer.md"]
+    assert reasons(found) == {
+        "f/app.min.js": "minified; --all-files reads it",
+        "f/gen.py": "generated, as its header says; --all-files reads it",
+        "f/yarn.lock": "a lock file; --all-files reads it",
+    }
+    assert len(names(find([folder], all_files=True))) == 6
+    assert names(find([folder / "yarn.lock"])) == ["yarn.lock"]
+
+
 def test_a_file_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
     make(tmp_path, ".hidden.md")
     make(tmp_path, "empty.txt", content=b"")

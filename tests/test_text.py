@@ -138,6 +138,13 @@ def test_words(text: str, expected: list[str]) -> None:
     assert words(text) == expected
 
 
+@given(st.text(st.sampled_from("aZ9_' -.,:/%([|=<\n")))
+def test_words_of_ascii_are_those_of_any_text(text: str) -> None:
+    """A character beyond ASCII makes it a text like any other."""
+    assert [*words(text), "ж"] == words(f"{text} ж")
+    assert [*cased_words(text), "Ж"] == cased_words(f"{text} Ж")
+
+
 @given(TEXTS)
 def test_words_of_any_text_are_not_empty_and_do_not_depend_on_their_case(text: str) -> None:
     assert all(words(text))

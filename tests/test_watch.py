@@ -14,8 +14,10 @@ from queue import Empty, Queue
 import pytest
 from watchfiles import Change
 
+from git_house import Repo
 from ingest import watch
 from ingest.report import Report
+from ingest.repository.git import containing
 from ingest.run import Run
 from ingest.watch import Follower, Wanted, bursts
 from rag.errors import DataFolderInUse, SourceMissing
@@ -104,6 +106,47 @@ def test_other_errors_end_it() -> None:
 )
 def test_temporary_and_hidden_files_say_nothing(name: str, wanted: bool) -> None:
     assert Wanted()(Change.modified, f"/watched/{name}") is wanted
+
+
+def test_in_a_repository_what_git_ignores_says_nothing_and_hidden_files_do(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "watched")
+    repo.write(".gitignore", "*.log\nbuild/\n")
+    git = containing(repo.root)
+    assert git
+    wanted = Wanted([git])
+    said = {
+        name: wanted(Change.modified, str(tmp_path / name))
+        for name in (
+            "watched/a.py",
+            "watched/.gitignore",
+            "watched/.github/x.yml",
+            "watched/x.log",
+            "watched/build/a.py",
+            "watched/.git/HEAD",
+            "watched/a.py.tmp",
+            "elsewhere/.hidden",
+        )
+    }
+    assert [name for name, is_said in said.items() if is_said] == [
+        "watched/a.py",
+        "watched/.gitignore",
+        "watched/.github/x.yml",
+    ]
+
+
+def test_a_commit_is_news_though_no_file_changed(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "watched")
+    repo.write("a.py")
+    git = containing(repo.root)
+    assert git
+    performer = Performer()
+    follower = Follower([repo.root], "c", performer, [git])
+    follower.follow(frozenset())
+    assert follower.follow(frozenset()) is None
+    repo.commit()
+    assert follower.follow(frozenset()) == DONE
+    assert performer.runs[-1] == Run("c", (str(repo.root),), prune=True, changed=())
+    assert follower.follow(frozenset()) is None
 
 
 @pytest.fixture
@@ -200,3 +243,44 @@ def test_a_collection_is_kept_as_its_folder_is(tmp_path: Path) -> None:
         watching.send_signal(signal.SIGINT)
         code = watching.wait(30)
     assert (code, "Traceback" in (tmp_path / "watch.log").read_text()) == (130, False)
+
+
+@pytest.mark.process
+@pytest.mark.models
+def test_a_collection_follows_a_repository_from_branch_to_branch(tmp_path: Path) -> None:
+    house = Service(tmp_path)
+    repo = Repo(tmp_path / "project")
+    repo.commit(_gitignore="*.log\n", a_py="a = 1\n", here_py="here = 1\n")
+    repo.branch("other")
+    repo.checkout("other")
+    repo.remove("here.py")
+    repo.commit(a_py="a = 22\n", there_py="there = 1\n")
+    repo.checkout("main")
+    log = tmp_path / "watch.log"
+    with log.open("wb") as file:
+        watching = subprocess.Popen(
+            [OPENBOOK, "watch", str(repo.root), "--json"], env=house.environment, stdout=file, stderr=file
+        )
+    try:
+        until(house, {".gitignore": 6, "a.py": 6, "here.py": 9})
+        repo.checkout("other")
+        until(house, {".gitignore": 6, "a.py": 7, "there.py": 10})
+        repo.write("run.log", "noise\n")
+        repo.write("new.py", "new = 1\n")
+        until(house, {".gitignore": 6, "a.py": 7, "there.py": 10, "new.py": 8})
+        commit = repo.commit()
+        settings = house.data / "collection_settings.json"
+        deadline = time.monotonic() + 30
+        while commit not in settings.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        watching.send_signal(signal.SIGINT)
+        code = watching.wait(30)
+    assert (code, "Traceback" in log.read_text()) == (130, False)
+    reports = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    # A commit may be looked at in a report of its own, in which nothing has changed.
+    changes = [
+        sum(e["status"] in ("added", "replaced", "removed") for e in report["files"]) for report in reports
+    ]
+    assert [count for count in changes if count] == [3, 3, 1]

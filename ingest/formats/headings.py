@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingest.parsed import Outline, Region
+from ingest.parsed import HeadingPath, Region
 
 # (start, end, level, title); offsets in the text, from the heading's first line to past its last.
 Heading = tuple[int, int, int, str]
@@ -15,7 +15,7 @@ def heading_regions(
 ) -> tuple[list[Region], list[bool]]:
     """The regions, and for each whether it is nothing but its heading (or front matter, up to ``offset``)."""
     first = headings[0][0] if headings else len(text)
-    outline = Outline()
+    outline = HeadingPath()
     regions, bare = [], []
     if text[:first].strip():
         regions.append(Region(0))

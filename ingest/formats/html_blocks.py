@@ -13,7 +13,7 @@ from typing import Any
 from ingest.formats.html_inline import BLOCKS, SKIPPED, inline, is_hidden
 from ingest.formats.html_table import table_text
 from ingest.formats.plain import clean
-from ingest.parsed import Composer, Outline, Parsed, Region
+from ingest.parsed import Composer, HeadingPath, Parsed, Region
 
 _HEADING = re.compile(r"h([1-6])$")
 # ARIA's names for what leads to other pages.
@@ -27,7 +27,7 @@ class HtmlWriter:
     ``navigation`` keeps what a page says to be there for finding other pages."""
 
     def __init__(self, *, links: bool = False, navigation: bool = True) -> None:
-        self.composer, self.outline = Composer(), Outline()
+        self.composer, self.outline = Composer(), HeadingPath()
         self.page: int | None = None
         self.sheet: str | None = None
         self.title = ""
@@ -36,7 +36,7 @@ class HtmlWriter:
 
     def start_page(self, number: int) -> None:
         """A page (a slide) without a title does not belong under the title of the one before it."""
-        self.page, self.outline = number, Outline()
+        self.page, self.outline = number, HeadingPath()
 
     def finish(self, name: str, title: str = "", pages: int | None = None) -> Parsed:
         """The title is ``title``, else the first heading, else ``name``."""
@@ -98,7 +98,7 @@ class HtmlWriter:
             self._definitions(element, depth)
         else:
             if "footnotes" in (element.get("id") or "") and tag == "section":
-                self.outline = Outline()  # notes belong to the document, not to its last section
+                self.outline = HeadingPath()  # notes belong to the document, not to its last section
             self._children(element, depth)
 
     def _flush(self) -> None:

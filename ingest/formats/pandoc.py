@@ -1,4 +1,4 @@
-"""DOCX, RTF, EPUB, notebooks and articles in XML through pandoc, which writes them as HTML."""
+"""DOCX, RTF, EPUB and articles in XML through pandoc, which writes them as HTML."""
 
 from __future__ import annotations
 
@@ -53,11 +53,6 @@ def parse_rtf(data: bytes, name: str) -> Parsed:
 
 def parse_epub(data: bytes, name: str) -> Parsed:
     return _parse(data, name, "epub", links=False)
-
-
-def parse_notebook(data: bytes, name: str) -> Parsed:
-    """Jupyter's .ipynb: text, code and what the code printed."""
-    return _parse(data, name, "ipynb")
 
 
 def parse_jats(data: bytes, name: str) -> Parsed:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 
-import charset_normalizer
-
 from ingest.parsed import Parsed, Region
 from rag.errors import SourceCorrupt, SourceUnsupported
 
@@ -90,6 +88,8 @@ def _guess(data: bytes, name: str) -> str:
     if sum(character > "\x7f" for character in text) > _MOSTLY * bad:
         # UTF-8 with a few broken bytes; in any other encoding all the good ones would come out wrong.
         return text
+    import charset_normalizer  # 3 MB that most workers never need
+
     best = charset_normalizer.from_bytes(data).best()
     if best is None:
         raise SourceCorrupt(f"{name} is text in no encoding that could be told.", "Save it again as UTF-8.")

@@ -16,7 +16,7 @@ from typing import Any
 from ingest.formats.plain import clean
 from ingest.formats.tables import markdown_table
 from ingest.media_types import MEDIA_TYPES
-from ingest.parsed import Composer, Outline, Parsed, Region
+from ingest.parsed import Composer, HeadingPath, Parsed, Region
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def _partition(kind: str) -> Any:
 
 
 def _written(elements: list[Any], name: str) -> Parsed:
-    composer, outline, first = Composer(), Outline(), ""
+    composer, outline, first = Composer(), HeadingPath(), ""
     for element in elements:
         category, depth = element.category, element.metadata.category_depth
         text = clean(element.text)

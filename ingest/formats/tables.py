@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import lxml.html  # type: ignore[import-untyped]
-
 
 def markdown_table(source: str) -> str:
     """An HTML table's source. The first row becomes the header. A merged cell is written once; the cells it
     covers stay empty. Returns "" for a table without text."""
+    import lxml.html  # type: ignore[import-untyped]
+
     root = lxml.html.fragment_fromstring(source, create_parent="div")
     table = next(root.iter("table"), root)
     return markdown_rows(grid(table, lambda cell: " ".join(cell.itertext())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ingest.parsed import Outline
+from ingest.parsed import HeadingPath
 from ingest.pdf.words import clean
 
 # The document's title above its first heading, in characters.
@@ -16,7 +16,7 @@ Heading = tuple[str, tuple[str, ...]]  # a title and its path, which ends with i
 
 def contents(document: Any) -> dict[int, list[Heading]]:
     """The table of contents by page index; entries that lead to no page are left out."""
-    outline = Outline()
+    outline = HeadingPath()
     found: dict[int, list[Heading]] = {}
     for bookmark in document.get_toc():
         title = clean(bookmark.get_title() or "")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,16 +23,14 @@ from ingest.parsed import Composer, Parsed, Region
 from ingest.pdf.contents import Heading, contents, is_heading, pieces
 from ingest.pdf.headings import headings_of
 from ingest.pdf.margins import drop_margins
+from ingest.pdf.pdfium import LOCK, open_pdf
 from ingest.pdf.scan import has_picture, render
 from ingest.pdf.tables import find_tables
 from ingest.pdf.text import Vocabulary, page_text
 from ingest.pdf.words import Page, clean, read_words
-from rag.errors import SourceCorrupt, SourceEmpty
+from rag.errors import SourceEmpty
 
 log = logging.getLogger(__name__)
-
-# PDFium keeps global state and must not be called from two threads at once.
-_LOCK = threading.Lock()
 
 # Titles that programs write by themselves; the file's name says more.
 _NO_TITLE = re.compile(
@@ -47,16 +44,16 @@ _WORD = re.compile(r"[^\W\d_]{3}|[^\W\d_a-zA-Z]")  # also a single letter of ano
 def parse_pdf(data: bytes, name: str) -> Parsed:
     """Pages count from 1, blank ones included in the count. Raises SourceCorrupt, also where a password is
     needed, and SourceEmpty where no page has text, not even in its image."""
-    with _LOCK:
-        document = _open(data, name)
+    with LOCK:
+        document = open_pdf(data, name)
     try:
-        with _LOCK:
+        with LOCK:
             pages = [_read(document, index, name) for index in range(len(document))]
             headings = contents(document)
             title = _title(document, name)
         seen = {page.number: _recognize(document, page.number, name) for page in pages if page.is_picture}
     finally:
-        with _LOCK:
+        with LOCK:
             document.close()
     if not any(page.lines for page in pages) and not any(each.text for each in seen.values()):
         raise _empty(name, len(pages), len(seen))
@@ -99,23 +96,6 @@ def _empty(name: str, pages: int, pictures: int) -> SourceEmpty:
     )
 
 
-def _open(data: bytes, name: str) -> Any:
-    try:
-        document = pypdfium2.PdfDocument(data)
-        # PDFium then draws the fields of a form; it does nothing where there are none, and runs no scripts.
-        document.init_forms()
-        return document
-    except pypdfium2.PdfiumError as exc:
-        if getattr(exc, "err_code", None) == pdfium.FPDF_ERR_PASSWORD:
-            raise SourceCorrupt(
-                f"{name} is encrypted and needs a password.",
-                "Save a copy without the password and ingest that.",
-            ) from exc
-        raise SourceCorrupt(
-            f"{name} cannot be read as a PDF ({exc}).", "Open it in a viewer; if that works, export it again."
-        ) from exc
-
-
 def _read(document: Any, index: int, name: str) -> Page:
     try:
         read = _words(document, index)
@@ -150,7 +130,7 @@ def _fill_in(document: Any, index: int) -> bool:
 
 def _recognize(document: Any, number: int, name: str) -> Recognized:
     try:
-        with _LOCK:
+        with LOCK:
             image = render(document, number - 1)
     except pypdfium2.PdfiumError as exc:
         log.warning("%s: page %d cannot be drawn and is left out (%s)", name, number, exc)

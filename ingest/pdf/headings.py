@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ingest.parsed import Outline
+from ingest.parsed import HeadingPath
 from ingest.pdf.contents import Heading
 from ingest.pdf.tables import Table
 from ingest.pdf.words import Line, Page
@@ -39,7 +39,7 @@ def headings_of(pages: list[Page], tables: list[list[Table]]) -> dict[int, list[
         on.setdefault(style, set()).add(index)
     styles = sorted((style for style, where in on.items() if len(where) > 1 or len(pages) == 1), reverse=True)
     made: dict[int, list[Heading]] = {}
-    outline = Outline()
+    outline = HeadingPath()
     for index, line, style in found:
         if style in styles:
             made.setdefault(index, []).append((line.text, outline.enter(styles.index(style), line.text)))
