@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from rag.admission import Gate, Slice, Ticket, Waiting, slices
+from rag.admission import Gate, Ticket, Waiting
 from rag.plan import Costs, Plan, Server
 from rag.ports import Generator, ModelInfo
 from rag.prefill import Cost
+from rag.question import GREEDY, Sampling
 from rag.reply import Reply
 from rag.residency import Prompt, Residency
+from rag.slices import Slice, slices
 from rag.stages import Stages
 from rag.types import Usage
 
@@ -29,23 +31,25 @@ ROUGHLY = Cost(fixed=0.0, per_token=1e-3, per_pair=0.0)  # of a server that noth
 
 @dataclass(slots=True)
 class Serving:
-    """The model server as the engine sees it: its queue, what it has cached, how fast it is."""
+    """The model server as the engine sees it: its queue, what it has cached, how fast it is; and the model that it
+    ``served`` when it was last asked."""
 
     gate: Gate
     residency: Residency
     costs: Costs | None = None
+    served: ModelInfo | None = None
 
-    def known(self, model: ModelInfo) -> Server:
+    def known(self, model: ModelInfo, salt: str = "") -> Server:
         """Before anything is counted for it. Blocks: costs may be read from disk."""
         self.residency.meet(model)
-        return Server(model, self.residency, self.costs.current(model) if self.costs else None)
+        return Server(model, self.residency, self.costs.current(model) if self.costs else None, salt)
 
     def weigh(self, ticket: Ticket, plan: Plan) -> None:
         """Raises Overloaded where the wait would be too long."""
         self.gate.weigh(ticket, sum(part.seconds for part in _slices(plan)))
 
     async def events(
-        self, plan: Plan, ticket: Ticket, reply: Reply, temperature: float
+        self, plan: Plan, ticket: Ticket, reply: Reply, sampling: Sampling
     ) -> AsyncGenerator[Waiting | str, None]:
         """What it waits for, then the text of the reply as it comes."""
         *parts, last = _slices(plan)
@@ -58,7 +62,7 @@ class Serving:
         async with aclosing(self._waiting(ticket, last.seconds, reply)) as reports:
             async for waiting in reports:
                 yield waiting
-        pieces = reply.pieces(plan.prompt, temperature, self.residency)
+        pieces = reply.pieces(plan.prompt, sampling, self.residency)
         async with self.gate.turn(ticket, last.seconds) as prefilled, aclosing(pieces) as texts:
             async for text in texts:
                 prefilled()
@@ -78,6 +82,19 @@ class Serving:
                     await self._read(prompt.beginning(part.end), reply)
         return reply
 
+    @asynccontextmanager
+    async def admitted(
+        self, model: ModelInfo, ticket: Ticket, tokens: int
+    ) -> AsyncIterator[Callable[[], None]]:
+        """A turn for a prompt of so many tokens that others have made. Gives what is to be called at the first token.
+        Raises Overloaded."""
+        known = await asyncio.to_thread(self.known, model)
+        seconds = (known.cost or ROUGHLY).seconds(tokens)
+        with self.gate.entered(ticket):
+            self.gate.weigh(ticket, seconds)
+            async with self.gate.turn(ticket, seconds) as prefilled:
+                yield prefilled
+
     async def _waiting(self, ticket: Ticket, seconds: float, reply: Reply) -> AsyncGenerator[Waiting, None]:
         began, waited = time.perf_counter(), False
         async with aclosing(self.gate.waiting(ticket, seconds)) as reports:
@@ -90,7 +107,7 @@ class Serving:
     async def _read(self, beginning: Prompt, reply: Reply) -> None:
         """Leaves the beginning of a prompt in the server's cache."""
         first = Reply(reply.generator, reply.model, 1, Stages())
-        async with aclosing(first.pieces(beginning, 0.0, self.residency)) as texts:
+        async with aclosing(first.pieces(beginning, GREEDY, self.residency)) as texts:
             async for _ in texts:
                 pass
         seconds = first.stages.snapshot()["total"]

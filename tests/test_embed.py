@@ -41,6 +41,18 @@ def cached(path: Path, **options: object) -> tuple[CachedEmbedder, Counting]:
     return CachedEmbedder(inner, path, **options), inner  # type: ignore[arg-type]
 
 
+def test_what_is_kept_is_known_over_another_embedder_too(tmp_path: Path) -> None:
+    first, inner = cached(tmp_path / "embeddings.sqlite3")
+    made = first.embed(["one"])
+    elsewhere = Counting()
+    other = first.over(elsewhere)
+    assert np.array_equal(other.embed(["one", "two"])[0], made[0])
+    assert (inner.embedded, elsewhere.embedded) == (["one"], ["two"])
+    assert (first.reused, other.reused) == (0, 1)
+    assert np.array_equal(first.embed(["two"]), other.embed(["two"]))
+    first.close()
+
+
 def test_a_text_is_embedded_once_whatever_comes_between(tmp_path: Path) -> None:
     path = tmp_path / "data" / "embeddings.sqlite3"
     first, inner = cached(path)
@@ -203,6 +215,20 @@ def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
     before = a.identity
     (tmp_path / "a" / "model" / "weights").write_bytes(b"new")
     assert a.identity != before
+
+
+def test_requests_hold_so_many_tokens_however_long_the_texts_are() -> None:
+    lengths = [256, 40, 1000, 256, 5, *[17] * 40]
+    made = list(embed_openvino.batches(lengths, max_tokens=256))
+    assert sorted(number for batch in made for number in batch) == list(range(len(lengths)))
+    assert made[0] == [2]  # one that is too long by itself
+    assert [lengths[batch[0]] for batch in made] == sorted(
+        (lengths[batch[0]] for batch in made), reverse=True
+    )
+    for batch in made[1:]:
+        assert len(batch) * embed_openvino.padded_to(lengths[batch[0]], 256) <= embed_openvino.TOKENS
+    assert len(made) == 5
+    assert list(embed_openvino.batches([], max_tokens=256)) == []
 
 
 @pytest.fixture(scope="module")

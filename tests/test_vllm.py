@@ -101,7 +101,13 @@ def test_a_follow_up_finds_the_turn_before_it_in_the_prefix_cache(service: Servi
         "At which levels is the surge gate closed, and by whom?",
         "And when is it opened again?",
     ):
-        body = {"question": question, "collection": "samples", "conversation": made.json()["id"]}
+        # Few tokens, or the reply may circle; one that is cut has no count of what was cached.
+        body = {
+            "question": question,
+            "collection": "samples",
+            "conversation": made.json()["id"],
+            "max_answer_tokens": 8,
+        }
         reply = httpx.post(f"{service.url}/v1/answer", json=body, timeout=300)
         assert reply.status_code == 200, reply.text
         receipts.append(wire.load(Answer, reply.json()).receipt)
@@ -123,14 +129,16 @@ def test_what_was_warmed_is_not_prefilled_for_the_next_question(service: Service
             if "every question" in step["what"]
         ]
         assert warmed["tokens"] > 2 * BLOCK
-        # Few tokens, or the reply may circle; one that is cut has no count of what was cached.
         body = {"question": "Who keeps the spare seals?", "collection": "samples", "max_answer_tokens": 8}
         reply = httpx.post(f"{service.url}/v1/answer", json=body, timeout=300)
         assert reply.status_code == 200, reply.text
         receipt = wire.load(Answer, reply.json()).receipt
         assert receipt.read[0].source.endswith("kittle-point.eml")
         assert receipt.usage is not None
-        assert receipt.usage.cached == receipt.predicted_cached == warmed["tokens"] // BLOCK * BLOCK
+        # The token that warming generates may be the one that goes on, and fill a block.
+        assert receipt.usage.cached is not None
+        assert receipt.usage.cached == receipt.predicted_cached
+        assert warmed["tokens"] // BLOCK <= receipt.usage.cached // BLOCK <= (warmed["tokens"] + 1) // BLOCK
         assert service.json("status")["warm_tokens"] >= receipt.usage.cached
     finally:
         service.run("unpin", "--all", "-c", "samples")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
@@ -9,13 +10,24 @@ import httpx
 import pytest
 
 from rag.errors import ContextTooLong, ModelRefused, ModelUnavailable, RagError
+from rag.models import vllm_client
 from rag.models.vllm_client import ChatClient
 from rag.ports import Delta, Message, ModelInfo
+from rag.question import Sampling
+from rag.salt import salt_of
 from rag.types import Usage
 
 URL = "http://model.test/v1"
 MODELS = {"data": [{"id": "small", "max_model_len": 8192}, {"id": "large", "max_model_len": 131072}]}
 Answer = Callable[[httpx.Request], httpx.Response]
+
+
+class Endless(httpx.AsyncByteStream):
+    """Says all that it has to say, and stays."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield (piece("x", "stop") + event("[DONE]")).encode()
+        await asyncio.Event().wait()
 
 
 class Body(httpx.AsyncByteStream):
@@ -44,7 +56,7 @@ def piece(text: str | None = None, finish: str | None = None, **fields: Any) -> 
     return event({"choices": [{"delta": {"content": text}, "finish_reason": finish}], **fields})
 
 
-def streaming(body: Body) -> httpx.Response:
+def streaming(body: httpx.AsyncByteStream) -> httpx.Response:
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
 
 
@@ -60,7 +72,7 @@ def client(answer: Answer | Body, models: Any = MODELS, **options: Any) -> ChatC
 
 
 async def ask(chat: ChatClient) -> list[Delta]:
-    stream = chat.stream([Message("user", "How long?")], max_tokens=9, temperature=0.0)
+    stream = chat.stream([Message("user", "How long?")], max_tokens=9)
     return [delta async for delta in stream]
 
 
@@ -104,6 +116,40 @@ async def test_what_is_asked_for() -> None:
     assert (sent["stream"], sent["max_tokens"], sent["temperature"]) == (True, 9, 0.0)
     assert sent["stream_options"]["include_usage"]
     assert seen[0].headers["authorization"] == "Bearer secret"
+    assert not {"top_p", "seed", "stop"} & sent.keys()
+
+
+async def test_what_a_tenant_asks_meets_only_its_own_in_the_cache() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return streaming(Body([piece("x", "stop"), event("[DONE]")]))
+
+    chat = client(answer)
+    await ask(chat)
+    async for _ in chat.salted(salt_of("alice")).stream([Message("user", "How long?")], max_tokens=9):
+        pass
+    shared, own = (json.loads(request.content) for request in seen)
+    assert own.pop("cache_salt").isalnum()
+    assert own == shared
+    assert salt_of("") == ""
+
+
+async def test_how_it_samples_and_where_it_stops_is_asked_for() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return streaming(Body([piece("x", "stop"), event("[DONE]")]))
+
+    chat = client(answer)
+    async for _ in chat.stream(
+        [Message("user", "?")], max_tokens=1, sampling=Sampling(0.5, 0.9, 7, ("END",))
+    ):
+        pass
+    sent = json.loads(seen[0].content)
+    assert [sent[name] for name in ("temperature", "top_p", "seed", "stop")] == [0.5, 0.9, 7, ["END"]]
 
 
 @pytest.mark.parametrize(
@@ -141,14 +187,24 @@ async def test_half_a_surrogate_pair_becomes_a_sign_that_can_be_written() -> Non
 
 async def test_half_a_surrogate_pair_in_a_prompt_is_sent_as_a_sign() -> None:
     chat = client(Body([piece("x", "stop")]))
-    assert [d.text async for d in chat.stream([Message("user", "\ud83c")], max_tokens=1, temperature=0)] == [
-        "x"
-    ]
+    assert [d.text async for d in chat.stream([Message("user", "\ud83c")], max_tokens=1)] == ["x"]
 
 
 async def test_a_missing_done_is_forgiven_after_a_reason_to_end() -> None:
     assert await reply(piece("It lasts."), piece("", "stop")) == "It lasts."
     assert await reply(piece("It lasts."), event("[DONE]")) == "It lasts."
+
+
+async def test_the_reply_is_read_to_its_end_so_that_the_connection_is_kept() -> None:
+    body = Body([piece("x", "stop"), event("[DONE]"), ": bye\n\n"], error=httpx.ReadError("gone"))
+    assert [delta.text for delta in await ask(client(body))] == ["x"]
+    assert body.sent == 3
+    assert body.closed
+
+
+async def test_a_server_that_stays_after_its_reply_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_client, "LEAVE_S", 0.01)
+    assert [delta.text for delta in await ask(client(lambda _: streaming(Endless())))] == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +383,7 @@ async def test_a_model_that_is_not_served() -> None:
 
 async def test_closing_the_stream_lets_go_of_the_server() -> None:
     body = Body([piece("one "), *(piece("more ") for _ in range(100))])
-    stream = client(body).stream([Message("user", "?")], max_tokens=1000, temperature=0.0)
+    stream = client(body).stream([Message("user", "?")], max_tokens=1000)
     async with aclosing(stream):
         async for delta in stream:
             assert delta.text == "one "
@@ -337,7 +393,7 @@ async def test_closing_the_stream_lets_go_of_the_server() -> None:
 
 
 async def test_the_address_is_asked_for_every_time() -> None:
-    ports = iter([1, 2])
+    ports = iter([1, 2, 3])
     seen: list[int | None] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -350,4 +406,37 @@ async def test_the_address_is_asked_for_every_time() -> None:
     await chat.model()
     await chat.model()
     assert seen == [1, 2]
+    await asyncio.gather(*(chat.model() for _ in range(9)))
+    assert seen == [1, 2, 3]  # who asks at once asks once
     await chat.close()
+
+
+# --- requests that are passed on ------------------------------------------------------------------------------
+
+
+async def test_a_request_is_passed_on_and_its_reply_is_as_it_is() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(418, content=b"short and stout", headers={"content-type": "text/tea"})
+
+    body = {"model": "m", "messages": [], "n": 3}
+    async with client(answer, api_key="secret").relayed("chat/completions", body) as reply:
+        said = b"".join([chunk async for chunk in reply.chunks])
+    assert (reply.status, reply.media_type, said) == (418, "text/tea", b"short and stout")
+    assert json.loads(seen[0].content) == body
+    assert seen[0].headers["authorization"] == "Bearer secret"
+
+
+async def test_a_key_that_the_model_server_refuses_is_not_the_fault_of_who_asks() -> None:
+    with pytest.raises(ModelRefused, match="OPENBOOK_LLM_API_KEY"):
+        async with client(lambda _: httpx.Response(401, text="no")).relayed("chat/completions", {}):
+            pass
+
+
+async def test_a_reply_that_breaks_off_is_told() -> None:
+    async with client(Body([piece("a")], httpx.ReadError("cut"))).relayed("chat/completions", {}) as reply:
+        with pytest.raises(ModelUnavailable, match="cut"):
+            async for _ in reply.chunks:
+                pass

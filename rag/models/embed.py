@@ -99,6 +99,9 @@ class SentenceEmbedder:
         """Loads now; for a service that wants its first question to be fast."""
         self._loaded()
 
+    def close(self) -> None:
+        """What is loaded stays until the process ends."""
+
     def _loaded(self) -> Engine:
         with self._lock:
             if self._engine is None:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 GRAPH, TOKENIZER, DESCRIPTION, REASON = "model.xml", "tokenizer.json", "model.json", "not-convertible.txt"
 MIN_COSINE = 0.999  # to torch in float32: below it, vectors are not interchangeable
-BATCH = 8  # texts per request; 16 take 70 MB more (docs/log.md)
+TOKENS = 512  # per request, with the padding, unless it is one text; 2048 take 60 MB more (docs/log.md)
 STEP = 16  # tokens that a batch is padded to a multiple of: fewer shapes to prepare kernels for
 CONVERSION_LIMIT_S = 600
 _FORMAT = "1"  # of the folder; raise it when what the conversion writes changes
@@ -149,7 +149,6 @@ class OpenVinoEngine:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Longest first, so that a batch is padded little, and memory is at its height at once."""
         ids = self._tokenizer.ids(self.description.document_prompt, texts)
-        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         found = np.empty((len(ids), self.dimension), dtype=np.float32)
         running: deque[tuple[ov.InferRequest, list[int]]] = deque()
 
@@ -163,8 +162,7 @@ class OpenVinoEngine:
         with self._lock:
             idle = list(self._requests)
             try:
-                for at in range(0, len(order), BATCH):
-                    chosen = order[at : at + BATCH]
+                for chosen in batches([len(each) for each in ids], self.max_tokens):
                     request = idle.pop() if idle else finish()
                     request.start_async(list(self._tokenizer.batch([ids[i] for i in chosen])))
                     running.append((request, chosen))
@@ -201,15 +199,27 @@ class _Tokenizer:
 
     def batch(self, ids: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids and mask, ``(n, width)``, padded on the right."""
-        longest = max(map(len, ids))
-        # No wider than the model's window, which a model may have no positions beyond.
-        width = max(longest, min(-(-longest // STEP) * STEP, self._max_tokens))
+        width = padded_to(max(map(len, ids)), self._max_tokens)
         padded = np.full((len(ids), width), self._pad, dtype=np.int64)
         mask = np.zeros((len(ids), width), dtype=np.int64)
         for row, each in enumerate(ids):
             padded[row, : len(each)] = each
             mask[row, : len(each)] = 1
         return padded, mask
+
+
+def batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Which texts, by their number of tokens, go into one request each: the longest first."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while order:
+        count = max(1, TOKENS // padded_to(lengths[order[0]], max_tokens))
+        yield order[:count]
+        del order[:count]
+
+
+def padded_to(longest: int, max_tokens: int) -> int:
+    """No wider than the model's window, which a model may have no positions beyond."""
+    return max(longest, min(-(-longest // STEP) * STEP, max_tokens))
 
 
 def compiled(graph: Path) -> tuple[ov.CompiledModel, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,10 @@ class CrossEncoderReranker:
         self._source = model
         self._model: CrossEncoder | None = None
         self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return Path(self._source).name
 
     def score(self, question: str, passages: Sequence[str]) -> list[float]:
         """Raises ModelNotInstalled."""

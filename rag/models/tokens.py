@@ -14,6 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from rag.errors import ModelNotInstalled
 
+THREADS_FROM = 4_000  # characters; fewer are encoded before threads have woken up
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError)
 
 
@@ -44,11 +45,17 @@ class TokenizerFile:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._encodings(texts)]
 
+    def keep(self, texts: Sequence[str]) -> None:
+        """rag.models.token_cache does."""
+
     def forget(self) -> None:
         """The file stays what it is."""
 
     def _encodings(self, texts: Sequence[str]) -> list[Encoding]:
-        return self._tokenizer.encode_batch(list(map(_valid, texts)), add_special_tokens=False)
+        valid = list(map(_valid, texts))
+        if sum(map(len, valid)) < THREADS_FROM:
+            return [self._tokenizer.encode(text, add_special_tokens=False) for text in valid]
+        return self._tokenizer.encode_batch(valid, add_special_tokens=False)
 
 
 def _valid(text: str) -> str:
@@ -67,6 +74,9 @@ class Estimate:
 
     def encode(self, texts: Sequence[str]) -> None:
         return None
+
+    def keep(self, texts: Sequence[str]) -> None:
+        """There are none."""
 
     def forget(self) -> None:
         """Nothing is known."""
@@ -127,6 +137,9 @@ class ServedTokenizer:
             except _FAILURES:
                 self.exact = False
         return None
+
+    def keep(self, texts: Sequence[str]) -> None:
+        """rag.models.token_cache does."""
 
     def forget(self) -> None:
         self._tokenizer, self._file, self.exact = "", None, False

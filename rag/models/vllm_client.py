@@ -5,22 +5,29 @@ https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property
+from secrets import token_hex
 from typing import Any, NoReturn
 
 import httpx
 from httpx_sse import SSEError, aconnect_sse
+from pydantic_core import to_json
 
+from rag.correlation import current
 from rag.errors import ContextTooLong, ModelRefused, ModelUnavailable
 from rag.models.vllm_told import Told, tell
-from rag.ports import Delta, Message, ModelInfo
+from rag.ports import Delta, Generator, Message, ModelInfo, Relayed
+from rag.question import GREEDY, Sampling
 from rag.template import Encode
 from rag.types import Usage
 
+LEAVE_S = 0.2  # for a server to end its reply when it has said all
+_JSON = {"Content-Type": "application/json"}
 _TOO_LONG = re.compile(
     r"context length|context window|context size|maximum model length|too many tokens|exceeds? .*context",
     re.I,
@@ -52,6 +59,7 @@ class ChatClient:
         self._base_url, self._model, self._window = base_url, model, window
         self._encode = encode
         self._asked_for: str | None = None
+        self._asking: asyncio.Task[ModelInfo] | None = None
         self._told_by: dict[tuple[str, str], Told] = {}
 
     @cached_property
@@ -63,10 +71,18 @@ class ChatClient:
         return httpx.AsyncClient(headers=headers, timeout=timeout, transport=self._transport, trust_env=False)
 
     async def close(self) -> None:
+        if self._asking:
+            self._asking.cancel()
         if "_http" in vars(self):
             await self._http.aclose()
 
     async def model(self) -> ModelInfo:
+        """Those who want to know it at once ask once."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._model_now())
+        return await asyncio.shield(self._asking)
+
+    async def _model_now(self) -> ModelInfo:
         base = self._base_url()
         url = f"{base}/models"
         with _mapped(url):
@@ -95,28 +111,35 @@ class ChatClient:
         messages: Sequence[Message],
         *,
         max_tokens: int,
-        temperature: float,
+        sampling: Sampling = GREEDY,
         ids: Sequence[int] = (),
+        salt: str = "",
     ) -> AsyncGenerator[Delta, None]:
-        said = [{"role": message.role, "content": _whole(message.content)} for message in messages]
+        """``salt``: vLLM finds in its prefix cache only what was sent with the same one."""
         body = {
             "model": self._asked_for or (await self.model()).name,
-            **({"prompt": list(ids)} if ids else {"messages": said}),
+            **_asked(messages, ids),
             "max_tokens": max_tokens,
-            "temperature": temperature,
+            **_sampled(sampling),
+            **({"cache_salt": salt} if salt else {}),
             "stream": True,
             # vLLM then counts in every piece, so that an answer that is cut short is counted too.
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         }
         url = f"{self._base_url()}/{'completions' if ids else 'chat/completions'}"
         with _mapped(url):
-            async with aconnect_sse(self._http, "POST", url, json=body) as source:
+            # A long prompt is many ids: to_json takes a third of the time that json does.
+            headers = _JSON | _given_on()
+            async with aconnect_sse(
+                self._http, "POST", url, content=to_json(body), headers=headers
+            ) as source:
                 if source.response.status_code != 200:
                     await source.response.aread()
                     _raise_for(source.response.status_code, source.response.text)
-                finished = False
-                async for event in source.aiter_sse():
+                finished, events = False, source.aiter_sse()
+                async for event in events:
                     if event.data.strip() == "[DONE]":
+                        await _read_to_the_end(events)
                         return
                     if not event.data.strip():  # a sign of life
                         continue
@@ -128,6 +151,75 @@ class ChatClient:
         raise ModelUnavailable(
             "The model server ended its answer in the middle.", "Look into its log; ask again."
         )
+
+    def salted(self, salt: str) -> Generator:
+        return _Salted(self, salt)
+
+    @asynccontextmanager
+    async def relayed(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Relayed]:
+        url = f"{self._base_url()}/{path}"
+        request = self._http.build_request("POST", url, content=to_json(body), headers=_JSON)
+        with _mapped(url):
+            response = await self._http.send(request, stream=True)
+        try:
+            if response.status_code in (401, 403):  # of our key for it, which is no matter of who asks
+                await response.aread()
+                _raise_for(response.status_code, response.text)
+            media_type = response.headers.get("content-type", "application/json")
+            yield Relayed(response.status_code, media_type, _chunks(url, response))
+        finally:
+            await response.aclose()
+
+
+async def _chunks(url: str, response: httpx.Response) -> AsyncIterator[bytes]:
+    with _mapped(url):
+        async for chunk in response.aiter_bytes():
+            yield chunk
+
+
+class _Salted:
+    def __init__(self, client: ChatClient, salt: str) -> None:
+        self._client, self._salt = client, salt
+        self.model = client.model
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
+    ) -> AsyncGenerator[Delta, None]:
+        return self._client.stream(
+            messages, max_tokens=max_tokens, sampling=sampling, ids=ids, salt=self._salt
+        )
+
+
+def _sampled(sampling: Sampling) -> dict[str, Any]:
+    given = {"top_p": sampling.top_p, "seed": sampling.seed, "stop": list(sampling.stop) or None}
+    return {"temperature": sampling.temperature} | {name: it for name, it in given.items() if it is not None}
+
+
+def _asked(messages: Sequence[Message], ids: Sequence[int]) -> dict[str, Any]:
+    if ids:
+        return {"prompt": list(ids)}
+    return {"messages": [{"role": each.role, "content": _whole(each.content)} for each in messages]}
+
+
+def _given_on() -> dict[str, str]:
+    """Of the request that this is done for. A server takes two requests of one id for one, so each has an end of its
+    own: a long prompt goes in several."""
+    of = current()
+    own = {"X-Request-Id": f"{of.request}-{token_hex(4)}"} if of.request else {}
+    return own | dict(of.headers)
+
+
+async def _read_to_the_end(events: AsyncIterator[Any]) -> None:
+    """Then the connection is kept for the next request. What happens to it now is no matter of the reply."""
+    with suppress(TimeoutError, httpx.HTTPError, SSEError):
+        async with asyncio.timeout(LEAVE_S):
+            async for _ in events:
+                pass
 
 
 def _delta(chunk: dict[str, Any]) -> Delta:

