@@ -32,11 +32,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag.errors import Overloaded
-from rag.prefill import Cost
 
 SHARE = 0.5  # of the time, for the request that came first
 AHEAD_S = 5.0  # of turns that others may have before that share is due, and a key before another's
 REPORT_S = 1.0
+STANDING_S = 0.1  # that what is told of a place may be old
+REPORTS = 50  # in a second, to all that wait: of more, each is told less often
 _RECENT = 0.2  # weight of the newest answer in the mean length of answers
 
 
@@ -106,6 +107,10 @@ class Line:
     def requests(self) -> int:
         return len(self._places)
 
+    @property
+    def running(self) -> int:
+        return len(self._in("prefilling", "answering"))
+
     def enter(self, ticket: Ticket, now: float) -> None:
         """Raises Overloaded where the queue is full."""
         queue = self._in("preparing", "waiting")
@@ -168,27 +173,40 @@ class Line:
         self._places.pop(ticket, None)
 
     def waiting(self, ticket: Ticket, now: float) -> Waiting:
+        """Also of one that has not asked for a turn yet: as if it did."""
         mine = self._places[ticket]
         others = [place for place in self._in("waiting", "prefilling") if place is not mine]
-        rank = self._ranks([mine, *others])
-        before = [place for place in others if place.later_s and rank(place) < rank(mine)]
-        busy_s = sum(place.busy_s(now) for place in others)
-        before_s = sum(place.later_s for place in before)
-        oldest = self._oldest([mine, *others])
-        if oldest is mine:
-            before_s = min(before_s, max(0.0, AHEAD_S - self._owed_s / SHARE))
-        elif oldest not in before:  # it has its share of the time until then
-            before_s += min(oldest.later_s, before_s * SHARE / (1 - SHARE))
-        start_s = (busy_s + before_s) / self._rules.prefills_at_once
-        position = len(before) + 1
-        if self._running() >= self._rules.answers_at_once:
-            start_s = max(start_s, position * self._answer_s / self._rules.answers_at_once)
-        return Waiting(position, start_s)
+        return self._standings([mine, *others], now)[ticket]
+
+    def standings(self, now: float) -> dict[Ticket, Waiting]:
+        """Of all that wait: what ``waiting`` says of each, in one pass."""
+        places = self._in("waiting", "prefilling")
+        return self._standings(places, now) if places else {}
+
+    def _standings(self, places: list[_Place], now: float) -> dict[Ticket, Waiting]:
+        oldest, full = self._oldest(places), self.running >= self._rules.answers_at_once
+        busy_s = sum(place.busy_s(now) for place in places)
+        found: dict[Ticket, Waiting] = {}
+        position, before_s, oldest_before = 1, 0.0, False
+        for place in sorted(places, key=self._ranks(places)):
+            first_s = before_s
+            if place is oldest:
+                first_s = min(first_s, max(0.0, AHEAD_S - self._owed_s / SHARE))
+            elif not oldest_before:  # it has its share of the time until then
+                first_s += min(oldest.later_s, first_s * SHARE / (1 - SHARE))
+            start_s = (busy_s - place.busy_s(now) + first_s) / self._rules.prefills_at_once
+            if full:
+                start_s = max(start_s, position * self._answer_s / self._rules.answers_at_once)
+            found[place.ticket] = Waiting(position, start_s)
+            if later_s := place.later_s:
+                position, before_s = position + 1, before_s + later_s
+                oldest_before |= place is oldest
+        return found
 
     def _next(self) -> _Place | None:
         waiting = self._in("waiting")
         full = len(self._in("prefilling")) >= self._rules.prefills_at_once
-        if not waiting or full or self._running() >= self._rules.answers_at_once:
+        if not waiting or full or self.running >= self._rules.answers_at_once:
             return None
         if self._owed_s >= SHARE * AHEAD_S:
             return self._oldest(waiting)
@@ -224,9 +242,6 @@ class Line:
     def _in(self, *states: str) -> list[_Place]:
         return [place for place in self._places.values() if place.state in states]
 
-    def _running(self) -> int:
-        return len(self._in("prefilling", "answering"))
-
     @staticmethod
     def _oldest(places: list[_Place]) -> _Place:
         return min(places, key=lambda place: (place.ticket.background, place.number))
@@ -243,12 +258,24 @@ class Gate:
     def __init__(self, rules: Rules | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._line, self._clock = Line(rules), clock
         self._calls: dict[Ticket, asyncio.Event] = {}
+        self._standings: dict[Ticket, Waiting] = {}
+        self._stood_at = -math.inf
         self.questions = 0  # that have come so far; what is read in the background is none
 
     @property
     def requests(self) -> int:
         """In the line, with a turn or without."""
         return self._line.requests
+
+    @property
+    def queued(self) -> int:
+        """Of these, who waits for a turn or will."""
+        return self._line.requests - self._line.running
+
+    @property
+    def running(self) -> int:
+        """Of these, who has a turn."""
+        return self._line.running
 
     @contextmanager
     def entered(self, ticket: Ticket) -> Iterator[None]:
@@ -266,15 +293,15 @@ class Gate:
         self._line.weigh(ticket, cost_s, self._clock())
 
     async def waiting(self, ticket: Ticket, seconds: float) -> AsyncGenerator[Waiting, None]:
-        """Where it stands, each second until its turn has come and then once more; ``turn`` then enters at once.
-        Nothing where it need not wait."""
+        """Where it stands, each second (of a crowd less often) until its turn has come and then once more; ``turn``
+        then enters at once. Nothing where it need not wait."""
         with self._asking(ticket, seconds) as called:
             if self._line.has_turn(ticket):
                 return
             while not self._line.has_turn(ticket):
-                yield self._line.waiting(ticket, self._clock())
+                yield self._standing(ticket)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(REPORT_S):
+                    async with asyncio.timeout(max(REPORT_S, self.queued / REPORTS)):
                         await called.wait()
             yield Waiting(0, 0.0)
 
@@ -307,6 +334,13 @@ class Gate:
         finally:
             self._calls.pop(ticket, None)
 
+    def _standing(self, ticket: Ticket) -> Waiting:
+        """As of a moment ago where it stood in the line then: to find out is the same work for one as for all."""
+        now = self._clock()
+        if now - self._stood_at > STANDING_S or ticket not in self._standings:
+            self._standings, self._stood_at = self._line.standings(now), now
+        return self._standings[ticket]
+
     def _prefilled(self, ticket: Ticket) -> None:
         self._line.prefilled(ticket, self._clock())
         self._settle()
@@ -314,25 +348,3 @@ class Gate:
     def _settle(self) -> None:
         for ticket in self._line.grant(self._clock()):
             self._calls[ticket].set()
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Tokens ``[start, end)`` of a prompt, and what it takes to read them."""
-
-    start: int
-    end: int
-    seconds: float
-
-
-def slices(cost: Cost, cached: int, total: int, seconds: float, block: int) -> list[Slice]:
-    """A prompt of ``total`` tokens, of which ``cached`` are in the server's cache, in slices of about ``seconds``. They
-    end where blocks of that cache do, but for the last."""
-    made = []
-    while (step := cost.within(seconds, cached, total - cached)) < total - cached:
-        end = max(cached + step, cached + block) // block * block
-        if end >= total:
-            break
-        made.append(Slice(cached, end, cost.seconds(end - cached, cached)))
-        cached = end
-    return [*made, Slice(cached, total, cost.seconds(total - cached, cached))]

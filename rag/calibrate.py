@@ -146,7 +146,7 @@ class Sender:
         ids = [piece for piece in pieces if isinstance(piece, int)]
         said = () if ids else (Message("user", " ".join(map(str, pieces))),)
         began, first, usage = self._clock(), None, None
-        async with aclosing(self._generator.stream(said, max_tokens=1, temperature=0.0, ids=ids)) as deltas:
+        async with aclosing(self._generator.stream(said, max_tokens=1, ids=ids)) as deltas:
             async for delta in deltas:
                 if first is None and (delta.text or delta.finish_reason):
                     first = self._clock() - began

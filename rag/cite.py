@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rag.claims import Claim, claims
 from rag.contradiction import asks, contradicts, is_passive
@@ -38,12 +39,12 @@ class _Source:
         self.block, self.text = block, block.text
         self.spans = list(_pieces(self.text))
         self.rows: dict[int, Row] = rows(self.text, self.spans)
-        self.terms: list[list[Term]] = []
+        self.terms: list[Sequence[Term]] = []
         self.sizes: list[int] = []
         self.holding: dict[str, list[int]] = {}
         self.common: set[str] = set()  # stems that are written small somewhere: not only names
         for at in range(len(self.spans)):
-            found = self.rows[at].terms if at in self.rows else terms(self.line(at))
+            found = self.rows[at].terms if at in self.rows else _terms(self.line(at))
             bag = {term.stem for term in found}
             for stem in bag:
                 self.holding.setdefault(stem, []).append(at)
@@ -189,6 +190,11 @@ def _agrees(claim: Claim, source: _Source, shared: dict[int, set[str]], lines: t
     numbers = {term.stem for term in claim.terms if term.is_number}
     is_elsewhere = is_of_other_columns(claim.content, numbers, row, source.rows[row.header])
     return not is_elsewhere and not contradicts(claim.terms, said, frozenset(), is_turned)
+
+
+@lru_cache(maxsize=16_384)  # of the passages that are read again and again
+def _terms(line: str) -> tuple[Term, ...]:
+    return tuple(terms(line))
 
 
 def _pieces(text: str) -> Iterator[Span]:

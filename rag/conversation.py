@@ -91,8 +91,9 @@ def without_marks(text: str) -> str:
     return text
 
 
-def messages(past: Sequence[Exchange], new: Context, question: str) -> list[Message]:
-    system, last = prompt.messages(new, question)
+def messages(past: Sequence[Exchange], new: Context, question: str, instructions: str = "") -> list[Message]:
+    """``instructions`` stand with the last question alone: what is new is read anew in any case."""
+    system, last = prompt.messages(new, question, instructions)
     return [system, *(message for each in past for message in _said(each)), last]
 
 

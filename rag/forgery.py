@@ -61,6 +61,8 @@ def harmless(text: str) -> str:
     """Text that can neither end its block nor begin another, nor play the user or the system: one bracket of such
     a tag or token becomes a round one, and nothing else changes, not even the length."""
     seen, places = _as_seen(text)
+    if not any(sign in seen for sign in _INSTEAD):
+        return text
     if not (found := [match.start() for match in _FORGED.finditer(seen)]):
         return text
     signs = list(text)

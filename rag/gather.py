@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
+from types import MappingProxyType
 
 from rag import filters, order, prompt
 from rag.choice import Choice, choose, nearest
 from rag.errors import BadRequest, ContextTooLong, QuestionTooLong
-from rag.pack import Heading, by_source, pack, pack_whole
+from rag.pack import Heading, by_source, fill, pack_whole, told
 from rag.pinned import NOTHING, Pinned
 from rag.ports import Reader, TokenCounter
 from rag.question import Question
@@ -24,6 +25,7 @@ WHOLE_CORPUS_DOCUMENTS = 500
 REACH = 32
 # The chat template around two messages, and what joins between counted pieces may add, in tokens.
 TEMPLATE_TOKENS = 64
+COLLECTIONS = 100  # that one question may name
 USUAL_TOKENS = 32768  # of documents, where nothing else is said: most models are at their best below
 # A conversation's context begins with one part in so many of the window, so that later turns can add to it.
 GROWING = 2
@@ -45,27 +47,33 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``context_tokens`` and ``answer_tokens`` of None: by the model's window; ``target_ttft_ms``: no target."""
+    """``context_tokens`` and ``answer_tokens`` of None: by the model's window; ``target_ttft_ms``: no target;
+    ``answer_s``, seconds that a whole answer may take: as long as it takes."""
 
     search: int = 48
     question_characters: int = 8000
     context_tokens: int | None = None
     answer_tokens: int | None = None
     target_ttft_ms: int | None = None
+    answer_s: float | None = None
 
     def target_s(self, question: Question, of_collections: Sequence[int] = ()) -> float | None:
         """Seconds in which the answer is to begin: as the question says, else its collections, else the server."""
         ms = question.target_ttft_ms or min(of_collections, default=self.target_ttft_ms)
         return ms / 1000 if ms else None
 
-    def check(self, text: str) -> None:
+    def check(self, question: Question) -> None:
         """Raises BadRequest for a question that is empty or no text, QuestionTooLong for a long one."""
-        if not text.strip():
+        if not question.text.strip():
             raise BadRequest("The question is empty.", "Ask something.")
+        text = question.text + question.instructions
         if len(text) > self.question_characters:
             raise QuestionTooLong.of(len(text), self.question_characters)
         if not is_unicode(text):
             raise BadRequest("The question holds half a character (a lone surrogate).", "Send valid UTF-8.")
+        if len(question.collections) > COLLECTIONS:
+            why = f"The question names {len(question.collections):,} collections."
+            raise BadRequest(why, f"Name at most {COLLECTIONS}.")
 
     def reserve(self, question: Question, window: int) -> int:
         """Tokens kept for the answer."""
@@ -75,7 +83,7 @@ class Limits:
         """For documents: what was asked for, else what is set, and never more than the window leaves. Raises
         ContextTooLong where that is nothing."""
         reserve = self.reserve(question, window)
-        fixed = sum(tokens.count([prompt.SYSTEM, question.text])) + TEMPLATE_TOKENS
+        fixed = sum(tokens.count([prompt.SYSTEM, question.text, question.instructions])) + TEMPLATE_TOKENS
         room = window - reserve - fixed
         if room <= 0:
             raise ContextTooLong(
@@ -173,14 +181,18 @@ class Material:
     def choice(self) -> Choice:
         if self.near:
             return self.near
-        known = {p.at: p for passages in self.texts.values() for p in passages}
         # A document may be replaced between search and read: its hits of the old revision are gone.
-        there = [_with(hit, passage) for hit in self.hits if (passage := known.get(hit.passage.at))]
+        there = [_with(hit, passage) for hit in self.hits if (passage := self.known.get(hit.passage.at))]
         return choose(there, self.texts, self.question.policy)
 
     @cached_property
-    def headings(self) -> dict[str, Heading]:
-        return self.counted.headings(list(self.documents.values()), self.texts)
+    def known(self) -> Mapping[At, Passage]:
+        """What may be read."""
+        return {p.at: p for passages in self.texts.values() for p in passages}
+
+    @cached_property
+    def headings(self) -> Headings:
+        return Headings(self.counted, self.documents, self.texts)
 
     def context(self, budget: int, lead: Lead | None = None) -> Context:
         """All of a small corpus, else what the hits and the policy choose, after what is pinned and the blocks with
@@ -194,12 +206,16 @@ class Material:
         context = self._packed(budget, self.pinned.blocks)
         begun = [order.name_of(b) for b in takewhile(lambda b: b.document.id in pinned, context.blocks)]
         more = {
-            id_: order.Readable(document.revision, self.headings[id_].first)
+            id_: order.Readable(document.revision, partial(self._heading, id_))
             for id_, document in self.documents.items()
             if id_ not in pinned
         }
-        names = lead(context, more, begun) if lead else ()
-        return self._packed(budget, (*self.pinned.blocks, *self._named(names))) if names else context
+        if lead and (names := lead(context, more, begun)):
+            context = self._packed(budget, (*self.pinned.blocks, *self._named(names)))
+        return told(self.choice, context)
+
+    def _heading(self, document_id: str) -> int:
+        return self.headings[document_id].first
 
     def follow_up(self, budget: int, sent: Collection[At]) -> Context:
         """What is nearest, of which what was ``sent`` before takes nothing of the budget."""
@@ -213,11 +229,13 @@ class Material:
         texts = {id_: list(self.texts.get(id_, ())) for id_ in documents}
         for block in lead:
             texts[block.document.id] += block.passages
-        headings = {**self.headings, **self.counted.headings(list(documents.values()), texts)}
-        return pack(self.choice, self.texts, budget, headings, lead)
+        headings = self.headings
+        if lead:
+            headings = headings.but(self.counted.headings(list(documents.values()), texts))
+        return fill(self.choice, self.texts, budget, headings, lead)
 
     def _named(self, names: Sequence[order.Name]) -> list[Block]:
-        known = {p.at: p for passages in self.texts.values() for p in passages}
+        known = dict(self.known)
         for name in names:
             if not all(place in known for place in name.places):
                 read = self.counted.read(self.documents[name.document_id], (name.first, name.last))
@@ -252,6 +270,27 @@ class Counted:
         widest = [prompt.widest_headings(document, texts[document.id]) for document in documents]
         counts = iter(self._tokens.count([heading for both in widest for heading in both]))
         return {document.id: Heading(next(counts), next(counts)) for document in documents}
+
+
+class Headings(dict[str, Heading]):
+    """Of documents, by id, each counted when it is first asked for: of most that are found nothing is read."""
+
+    def __init__(
+        self,
+        counted: Counted,
+        documents: Mapping[str, Document],
+        texts: Mapping[str, Sequence[Passage]],
+        known: Mapping[str, Heading] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(known)
+        self._counted, self._documents, self._texts = counted, documents, texts
+
+    def __missing__(self, document_id: str) -> Heading:
+        self.update(self._counted.headings([self._documents[document_id]], self._texts))
+        return self[document_id]
+
+    def but(self, others: Mapping[str, Heading]) -> Headings:
+        return Headings(self._counted, self._documents, self._texts, {**self, **others})
 
 
 def _around(

@@ -41,7 +41,8 @@ class Grown:
     repack: Repack | None = None
 
     def messages(self) -> list[Message]:
-        return conversation.messages(self.past, self.new, self.asked.question.text)
+        question = self.asked.question
+        return conversation.messages(self.past, self.new, question.text, question.instructions)
 
     @property
     def new_tokens(self) -> int:
@@ -112,6 +113,8 @@ def _appended(index: Reader, asked: Asked, budget: Budget, tokens: TokenCounter)
 def _recalled(index: Reader, asked: Asked, tokens: TokenCounter) -> tuple[Exchange, ...]:
     """The turns that stand in the prompt, with the text of their blocks as it is now."""
     words, full = conversation.standing(asked.turns)
+    if full and not any(turn.read for turn in full):
+        raise _CannotGoOn("nothing that was read before is known")
     ids = sorted({ref.document_id for turn in full for ref in turn.read})
     documents = {document.id: document for document in index.documents(ids)} if ids else {}
     if not all(filters.admits(asked.question.among, document) for document in documents.values()):

@@ -10,10 +10,11 @@ of the last of what was chosen; in a short one that would cost evidence (docs/lo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from rag.prefix_cache import Key
 from rag.types import At, Block, Document, Passage
 
 # Tokens of what was chosen, the best, of which nothing takes the place; and the share of the budget that at most is for
@@ -36,14 +37,14 @@ class Name:
 
 
 class Readable(NamedTuple):
-    """A document of which more may be read: ``heading`` is what one above a block of it takes, in tokens."""
+    """A document of which more may be read: ``heading`` counts the tokens that one above a block of it takes."""
 
     revision: str
-    heading: int = 0
+    heading: Callable[[], int] = lambda: 0
 
 
 class Cache(Protocol):
-    def resident(self, keys: Sequence[bytes]) -> int:
+    def resident(self, keys: Sequence[Key]) -> int:
         """How many of the first of these cache blocks are there."""
         ...
 
@@ -53,7 +54,7 @@ class _Node:
     """``tokens`` of the block's text; ``keys`` of the cache blocks that end in it."""
 
     tokens: int = 0
-    keys: Sequence[bytes] = ()
+    keys: Sequence[Key] = ()
     children: dict[Name, _Node] = field(default_factory=dict)
 
 
@@ -96,7 +97,7 @@ class Tree:
         self._root = _Node()
         self._nodes = 0
 
-    def add(self, blocks: Sequence[Block], keys: Sequence[Sequence[bytes]]) -> None:
+    def add(self, blocks: Sequence[Block], keys: Sequence[Sequence[Key]]) -> None:
         """Blocks as they stood at the beginning of a prompt, and the cache blocks that end in each."""
         node = self._root
         for block, own in zip(blocks, keys, strict=True):
@@ -135,7 +136,7 @@ class Tree:
                 extra = child.tokens - wanted
                 if path.extra + extra <= spare and cache.resident(child.keys) == len(child.keys):
                     in_all = of_document[name.document_id]
-                    open_.append((child, path.to(name, wanted, extra, in_all, document.heading)))
+                    open_.append((child, path.to(name, wanted, extra, in_all, document.heading())))
         return best.names
 
     def _behind(self, names: Sequence[Name]) -> list[_Node]:

@@ -8,6 +8,7 @@ that prompts about the same thing begin alike.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -29,6 +30,17 @@ def pack(
     headings: Mapping[str, Heading],
     lead: Sequence[Block] = (),
 ) -> Context:
+    """What ``fill`` chooses, with what was left out."""
+    return told(choice, fill(choice, texts, budget, headings, lead))
+
+
+def fill(
+    choice: Choice,
+    texts: Mapping[str, Sequence[Passage]],
+    budget: int,
+    headings: Mapping[str, Heading],
+    lead: Sequence[Block] = (),
+) -> Context:
     """``headings`` is what the line above a block of a document costs. ``tokens`` of the result never exceed
     ``budget``. ``lead`` are blocks to begin with, as far as they fit; their numbers do not matter."""
     shelf = _Shelf(texts, headings)
@@ -40,13 +52,13 @@ def pack(
     documents = {hit.document.id: hit.document for hit in choice.hits}
     rest = [(documents[run[0].document_id], run) for run in _most_read_first(documents, shelf.runs())]
     blocks = _blocks([*((block.document, block.passages) for block in first), *rest])
-    return Context(
-        blocks=blocks,
-        drops=(*_unread(choice, shelf), *_said(choice.repeated, shelf)),
-        tokens=shelf.tokens,
-        budget=budget,
-        ranking=_ranking(choice.hits, blocks),
-    )
+    return Context(blocks, (), shelf.tokens, budget, _ranking(choice.hits, blocks))
+
+
+def told(choice: Choice, context: Context) -> Context:
+    """With what of a choice is not in it, and why."""
+    held = {passage.at for block in context.blocks for passage in block.passages}
+    return replace(context, drops=(*_unread(choice, held), *_said(choice.repeated, held)))
 
 
 def pack_whole(
@@ -95,16 +107,12 @@ class _Shelf:
 
     def take(self, document_id: str, ordinal: int, limit: int) -> bool:
         """Takes the passage if it is there, is not taken yet and keeps the total within ``limit``."""
-        taken = self.taken.get(document_id, set())
-        if ordinal in taken or ordinal not in self._texts[document_id]:
+        passage = self._texts[document_id].get(ordinal)
+        if passage is None or ordinal in self.taken.get(document_id, ()):
             return False
-        neighbours = sum(
-            at in taken and (document_id, at) not in self._put for at in (ordinal - 1, ordinal + 1)
-        )
-        # Alone it begins a run, beside one run it joins it, between two it makes them one.
-        heading = self._headings[document_id]
-        runs = (1 - neighbours) * heading.again if document_id in self._begun else heading.first
-        cost = self._texts[document_id][ordinal].tokens + runs
+        if document_id not in self._begun and self.tokens + passage.tokens > limit:
+            return False  # before its heading is counted: of most that are found nothing fits any more
+        cost = passage.tokens + self._heading(document_id, ordinal)
         if self.tokens + cost > limit:
             return False
         self.taken.setdefault(document_id, set()).add(ordinal)
@@ -112,8 +120,14 @@ class _Shelf:
         self.tokens += cost
         return True
 
-    def holds(self, place: At) -> bool:
-        return place[1] in self.taken.get(place[0], ())
+    def _heading(self, document_id: str, ordinal: int) -> int:
+        """Alone it begins a run, beside one run it joins it, between two it makes them one."""
+        heading = self._headings[document_id]
+        if document_id not in self._begun:
+            return heading.first
+        taken = self.taken[document_id]
+        beside = sum(at in taken and (document_id, at) not in self._put for at in (ordinal - 1, ordinal + 1))
+        return (1 - beside) * heading.again
 
     def touches(self, place: At) -> bool:
         taken = self.taken.get(place[0], ())
@@ -166,20 +180,20 @@ def _blocks(runs: Sequence[tuple[Document, Sequence[Passage]]]) -> tuple[Block, 
     return tuple(Block(number, document, tuple(run)) for number, (document, run) in enumerate(runs, 1))
 
 
-def _unread(choice: Choice, shelf: _Shelf) -> Iterator[Drop]:
+def _unread(choice: Choice, held: Container[At]) -> Iterator[Drop]:
     wanted = set(choice.wanted)
     left: dict[tuple[str, str], list[Hit]] = {}
     for hit in choice.hits:
-        if not shelf.holds(hit.passage.at):
-            reason = OVER_BUDGET if hit.passage.at in wanted else choice.unwanted
+        if (place := hit.passage.at) not in held:
+            reason = OVER_BUDGET if place in wanted else choice.unwanted
             left.setdefault((hit.document.id, reason), []).append(hit)
     for (_, reason), group in left.items():
         yield _drop(group, reason)
 
 
-def _said(repeated: Sequence[tuple[Hit, Hit]], shelf: _Shelf) -> Iterator[Drop]:
+def _said(repeated: Sequence[tuple[Hit, Hit]], held: Container[At]) -> Iterator[Drop]:
     for hit, better in repeated:
-        if not shelf.holds(hit.passage.at):
+        if hit.passage.at not in held:
             place = better.passage.place(better.passage.span)
             yield _drop([hit], f"says the same as {better.document.name}, {place}")
 

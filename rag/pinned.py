@@ -38,14 +38,21 @@ class Pins:
         return sorted(pins, key=lambda pin: (pin.source, pin.id))
 
     def add(self, collection: str, documents: Sequence[Document]) -> None:
-        added = [Pin(document.id, document.source) for document in documents]
-        self._set(collection, [*self.of([collection]), *added])
+        self._set(collection, [*self.of([collection]), *_pins(documents)])
+
+    def replace(self, collection: str, documents: Sequence[Document]) -> None:
+        """These alone are pinned then."""
+        self._set(collection, _pins(documents))
 
     def remove(self, collection: str, ids: Container[str]) -> None:
         self._set(collection, [pin for pin in self.of([collection]) if pin.id not in ids])
 
     def _set(self, collection: str, pins: Sequence[Pin]) -> None:
         self._settings.set(collection, KEY, {pin.id: pin.source for pin in pins} or None)
+
+
+def _pins(documents: Sequence[Document]) -> list[Pin]:
+    return [Pin(document.id, document.source) for document in documents]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,12 @@ class Costs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The model, and what is known of its cache and its speed."""
+    """The model, and what is known of its cache and its speed; ``salt`` as rag.residency has it."""
 
     model: ModelInfo
     residency: Residency
     cost: Cost | None = None
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def plan(
 
     def of(documents: int) -> Plan:
         grown = grow(index, asked, replace(budget, documents=documents), tokens)
-        prompt = server.residency.prompt(server.model, grown.messages(), grown.first_blocks)
+        prompt = server.residency.prompt(server.model, grown.messages(), grown.first_blocks, server.salt)
         return Plan(grown, prompt, server, target_s)
 
     left, made = budget.documents, of(budget.documents)

@@ -6,11 +6,14 @@ https://docs.vllm.ai/en/latest/design/prefix_caching.html
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import blake2b
+from itertools import takewhile
+
+import numpy as np
+
+Key = int  # of a cache block: a hash of all that stands up to its end, by Python's own, which differs by process
 
 
 class NoRoom(Exception):
@@ -23,7 +26,7 @@ class _Block:
     __slots__ = ("key", "users")
 
     def __init__(self) -> None:
-        self.key: bytes | None = None
+        self.key: Key | None = None
         self.users = 1
 
 
@@ -37,49 +40,40 @@ class PrefixCache:
         self._blank = capacity_blocks - 1  # free and without text: taken first
         self._idle: OrderedDict[_Block, None] = OrderedDict()  # free with their text: the first goes first
         # Requests that compute the same text side by side have a block of it each; the oldest is the one found.
-        self._filed: dict[bytes, list[_Block]] = {}
+        self._filed: dict[Key, _Block] = {}
+        self._copies: dict[Key, list[_Block]] = {}
 
     @property
     def resident_blocks(self) -> int:
         """Different full blocks of text that a request could find."""
         return len(self._filed)
 
-    def keys(self, ids: Sequence[int], salt: str = "", *, known: Sequence[bytes] = ()) -> list[bytes]:
-        """Of the full blocks of ``ids``, each of the whole text up to its end; ``known`` are the first of them."""
-        parent = known[-1] if known else salt.encode()
-        return [*known, *_chain(ids[len(known) * self.block_size :], self.block_size, parent)]
+    def keys(self, ids: Sequence[int], salt: str = "") -> list[Key]:
+        """Of the full blocks of ``ids``, each of the whole text up to its end."""
+        return _chain(ids, self.block_size, hash(salt))
 
-    def resident(self, keys: Sequence[bytes]) -> int:
+    def resident(self, keys: Sequence[Key]) -> int:
         """How many of the first blocks are there."""
-        return len(self._leading(keys))
+        return len(list(takewhile(self._filed.__contains__, keys)))
 
-    def matched(self, ids: Sequence[int], salt: str = "") -> list[bytes]:
-        """Keys of the blocks of this prompt that would be found: their tokens are reported as cached."""
-        found = []
-        for key in _chain(ids[:-1], self.block_size, salt.encode()):
-            if key not in self._filed:
-                break
-            found.append(key)
-        return found
-
-    def match(self, ids: Sequence[int], salt: str = "") -> int:
-        """Tokens of this prompt that would be reported as cached."""
-        return len(self.matched(ids, salt)) * self.block_size
+    def match(self, ids: Sequence[int], salt: str = "", *, keys: Sequence[Key] | None = None) -> int:
+        """Tokens of this prompt that would be reported as cached. ``keys`` are those of ``ids``, if known."""
+        keys = self.keys(ids, salt) if keys is None else keys
+        return self.resident(self._findable(ids, keys)) * self.block_size
 
     def begin(
         self,
         ids: Sequence[int],
         salt: str = "",
         *,
-        keys: Sequence[bytes] | None = None,
+        keys: Sequence[Key] | None = None,
         first_chunk: int | None = None,
     ) -> Lease:
         """A request starts: what is cached is held for it, and room taken for the whole prompt, or for the first
         ``first_chunk`` tokens that are not cached. ``keys`` are those of ``ids``, if known. Raises NoRoom,
         having changed nothing, unless the whole prompt fits."""
         keys = self.keys(ids, salt) if keys is None else keys
-        # The last token is always computed, and with it its whole block, even where that is there.
-        hits = self._leading(keys[: (len(ids) - 1) // self.block_size])
+        hits = self._leading(self._findable(ids, keys))
         missing = -(-len(ids) // self.block_size) - len(hits)
         if missing + sum(block.users == 0 for block in hits) > self._blank + len(self._idle):
             raise NoRoom
@@ -102,14 +96,12 @@ class PrefixCache:
             lease.end(ran_ahead=ran_ahead)
         return lease.cached
 
-    def _leading(self, keys: Sequence[bytes]) -> list[_Block]:
-        found = []
-        for key in keys:
-            blocks = self._filed.get(key)
-            if blocks is None:
-                break
-            found.append(blocks[0])
-        return found
+    def _findable(self, ids: Sequence[int], keys: Sequence[Key]) -> Sequence[Key]:
+        """The last token is always computed, and with it its whole block, even where that is there."""
+        return keys[: max(len(ids) - 1, 0) // self.block_size]
+
+    def _leading(self, keys: Sequence[Key]) -> list[_Block]:
+        return [self._filed[key] for key in takewhile(self._filed.__contains__, keys)]
 
     def _take(self, count: int) -> list[_Block]:
         if count > self._blank + len(self._idle):
@@ -119,16 +111,25 @@ class PrefixCache:
         for _ in range(count - blank):
             block, _none = self._idle.popitem(last=False)
             assert block.key is not None
-            copies = self._filed[block.key]
-            copies.remove(block)
-            if not copies:
-                del self._filed[block.key]
+            self._forget(block, block.key)
         return [_Block() for _ in range(count)]
 
-    def _file(self, blocks: Sequence[_Block], keys: Sequence[bytes]) -> None:
+    def _file(self, blocks: Sequence[_Block], keys: Sequence[Key]) -> None:
         for block, key in zip(blocks, keys, strict=True):
             block.key = key
-            self._filed.setdefault(key, []).append(block)
+            if self._filed.setdefault(key, block) is not block:
+                self._copies.setdefault(key, []).append(block)
+
+    def _forget(self, block: _Block, key: Key) -> None:
+        copies = self._copies.get(key, [])
+        if self._filed[key] is not block:
+            copies.remove(block)
+        elif copies:
+            self._filed[key] = copies.pop(0)
+        else:
+            del self._filed[key]
+        if not copies:
+            self._copies.pop(key, None)
 
     def _release(self, blocks: Sequence[_Block]) -> None:
         for block in reversed(blocks):  # the end of a text is evicted before its beginning
@@ -144,11 +145,11 @@ class Lease:
     blocks of its own."""
 
     def __init__(
-        self, cache: PrefixCache, ids: Sequence[int], keys: Sequence[bytes], hits: list[_Block], salt: str
+        self, cache: PrefixCache, ids: Sequence[int], keys: Sequence[Key], hits: list[_Block], salt: str
     ) -> None:
         self.cached = self.computed = len(hits) * cache.block_size
         self.length = len(ids)
-        self._cache, self._salt = cache, salt.encode()
+        self._cache, self._salt = cache, salt
         self._keys, self._blocks, self._filed = list(keys), hits, len(hits)
         self._tail = list(ids[len(keys) * cache.block_size :])  # what fills no block yet
 
@@ -169,8 +170,8 @@ class Lease:
         """The model's next tokens; the last is not computed before it is read for another. Raises NoRoom."""
         self.length += len(generated)
         self._tail += generated
-        parent = self._keys[-1] if self._keys else self._salt
-        more = list(_chain(self._tail, self._cache.block_size, parent))
+        parent = self._keys[-1] if self._keys else hash(self._salt)
+        more = _chain(self._tail, self._cache.block_size, parent)
         self._keys += more
         del self._tail[: len(more) * self._cache.block_size]
         if generated:
@@ -187,9 +188,12 @@ class Lease:
         self._blocks = []
 
 
-def _chain(ids: Sequence[int], block_size: int, parent: bytes) -> Iterator[bytes]:
-    data = array("I", ids).tobytes()
-    width = block_size * array("I").itemsize
-    for start in range(0, len(data) - width + 1, width):
-        parent = blake2b(parent + data[start : start + width], digest_size=16).digest()
-        yield parent
+def _chain(ids: Sequence[int], block_size: int, parent: Key) -> list[Key]:
+    full = len(ids) // block_size
+    # Rows of bytes, cut by numpy: a prompt of 128k tokens has thousands.
+    blocks = np.array(ids[: full * block_size], np.uint32).view(f"V{4 * block_size}").tolist()
+    keys = []
+    for block in blocks:
+        parent = hash((parent, block))
+        keys.append(parent)
+    return keys

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate, chain, pairwise
+from operator import attrgetter
 
 from rag.forgery import harmless
 from rag.ports import Message
@@ -18,7 +20,7 @@ from rag.types import Block, Context, Document, Passage
 
 NOT_FOUND = "The documents do not say."
 
-HINT, QUESTION = "Most relevant:", "Question:"
+HINT, INSTRUCTIONS, QUESTION = "Most relevant:", "Instructions for the answer:", "Question:"
 # In place of the name, above a further block of the same document; before a name there is a space.
 CONTINUED = ", continued"
 LONGEST_PATH = 60  # characters of the headings above a block, which every block pays for
@@ -37,7 +39,11 @@ _MARK = re.compile(rf"```.*?```|``.*?``|`[^`\n]*`|\[ ?({_NUMBERS}) ?\]", re.S)
 # In a document, the same in any digits, also where code begins that never ends.
 _FOREIGN_MARK = re.compile(rf"\[( ?{_NUMBERS} ?)\]")
 # A line of a document that begins as ours do.
-_OUR_LINE = re.compile(rf"^([^\S\n]*(?:{HINT[:-1]}|{QUESTION[:-1]})[^\S\n]*):", re.I | re.M)
+_OURS = (HINT[:-1], INSTRUCTIONS[:-1], QUESTION[:-1])
+_OUR_LINE = re.compile(rf"^([^\S\n]*(?:{'|'.join(_OURS)})[^\S\n]*):", re.I | re.M)
+# Beginning with a word, each makes it a search for that word, which is fast.
+_LIKE_OURS = [re.compile(rf"{line.lower()}[\s\x1c-\x1f]*:".encode()) for line in _OURS]
+_CASED = "ıİſ"  # letters that re.I takes for ones of ours
 _CODE = re.compile(r"text/(?:x-(?!rst|tex)|javascript|typescript|css)|application/(?:json|toml|yaml|x-ipynb)")
 # Control and format characters, private and unassigned ones: what a title need not have.
 _UNSEEN = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
@@ -49,35 +55,82 @@ _NOT_FOUND_WORDS = re.compile(
 )
 
 
-def messages(context: Context, question: str) -> list[Message]:
-    """Each block is a piece of its message."""
+def messages(context: Context, question: str, instructions: str = "") -> list[Message]:
+    """Each block is so many ``pieces`` of its message. Instructions of the asker stand behind what many questions have
+    in common."""
     befores = (None, *context.blocks)
-    blocks = [f"{render(block, before)}\n\n" for block, before in zip(context.blocks, befores, strict=False)]
+    blocks = chain.from_iterable(map(pieces, context.blocks, befores))
     hint = ""
     if len(context.ranking) > 1:
         hint = f"{HINT} {', '.join(f'[{number}]' for number in context.ranking[:3])}\n\n"
+    wishes = f"{INSTRUCTIONS} {harmless(instructions)}\n\n" if instructions else ""
     return [
         Message("system", SYSTEM),
-        Message.of("user", [*blocks, f"{hint}{QUESTION} {harmless(question)}"]),
+        Message.of("user", [*blocks, f"{hint}{wishes}{QUESTION} {harmless(question)}"]),
     ]
 
 
 def render(block: Block, before: Block | None = None) -> str:
     """``before`` is what stands right before it, if anything: only that may change how a block reads, or prompts that
     begin alike would not."""
-    return f"{heading(block, before)}\n{material(block.text, block.document).strip(chr(10))}\n</document>"
+    return "".join(pieces(block, before)).strip("\n")
+
+
+def pieces(block: Block, before: Block | None = None) -> list[str]:
+    """Its heading, what it says in ``passage_pieces``, and its end, as many as ``pieces_in`` says."""
+    text = material(block.text, block.document)
+    ends = list(accumulate(len(passage.text) for passage in block.passages))
+    end = len(text.rstrip("\n"))
+    begin = min(len(text) - len(text.lstrip("\n")), end)
+    cuts = [begin, *(min(max(_before_blanks(text, each), begin), end) for each in ends)]
+    said = [text[one:other] for one, other in pairwise(cuts)]
+    return [f"{heading(block, before)}\n", *said, f"{text[cuts[-1] : end]}\n</document>\n\n"]
+
+
+def pieces_in(block: Block) -> int:
+    return len(block.passages) + 2
+
+
+def passage_pieces(passages: Sequence[Passage]) -> list[str]:
+    """What ``pieces`` makes of consecutive passages, wherever a block begins and ends: blanks at the end of one go
+    with the next, as tokens have it, and line ends at the end of a block are left out."""
+    made: dict[str, None] = {}
+    blanks = ""
+    for passage in passages:
+        end = _before_blanks(passage.text, len(passage.text))
+        text, blanks_before, blanks = passage.text[:end], blanks, passage.text[end:]
+        for said in (text, blanks_before + text):
+            made |= dict.fromkeys((said, said.rstrip("\n")))
+    return [text for text in made if text]
+
+
+def _before_blanks(text: str, end: int) -> int:
+    while end and text[end - 1] in " \t":
+        end -= 1
+    return end
 
 
 def material(text: str, document: Document) -> str:
     """Text of a document as the model reads it: harmless, and with round brackets in place of what would be a mark of
     ours: "as shown in [12]" cites nothing here. Code keeps its brackets. The length stays as it is."""
     text = harmless(text)
-    text = _OUR_LINE.sub(lambda match: f"{match.group(1)}.", text)
+    if _may_begin_as_ours(text):
+        text = _OUR_LINE.sub(lambda match: f"{match.group(1)}.", text)
     return text if is_code(document) else _FOREIGN_MARK.sub(r"(\1)", text)
 
 
+def _may_begin_as_ours(text: str) -> bool:
+    """What is looked for in any case of letters at every line is slow to find, and there in few texts."""
+    plain = text.encode("ascii", "ignore").lower()
+    return any(like.search(plain) for like in _LIKE_OURS) or any(sign in text for sign in _CASED)
+
+
 def is_code(document: Document) -> bool:
-    return _CODE.match(document.media_type) is not None
+    return is_code_type(document.media_type)
+
+
+def is_code_type(media_type: str) -> bool:
+    return _CODE.match(media_type) is not None
 
 
 def heading(block: Block, before: Block | None = None) -> str:
@@ -123,7 +176,8 @@ def _widest_places(passages: Sequence[Passage]) -> Iterator[str]:
     if sheets:
         yield f"sheet {' to '.join(sheets)}"
     if any(p.page is None and not p.sheet for p in passages):
-        line = max(p.line + p.text.count("\n") for p in passages)
+        last = max(passages, key=attrgetter("start"))
+        line = last.line + last.text.count("\n")
         yield f"lines {line}-{line}"
 
 

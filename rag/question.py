@@ -34,22 +34,38 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the model chooses its words, and at which texts it stops. ``None`` leaves it to the server."""
+
+    temperature: float = 0.0
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A request as the engine takes it. ``None`` means: as the settings say. ``collection`` may be several; ``policy``
-    says what is read (rag/choice.py), ``conversation`` is the id of the one that it goes on. So much is read that
-    the answer begins within ``target_ttft_ms``. Higher ``priority`` waits less, and each ``client`` has its share."""
+    says what is read (rag/choice.py), ``conversation`` is the id of the one that it goes on, ``instructions`` say how
+    to answer. So much is read that the answer begins within ``target_ttft_ms``. Higher ``priority`` waits less, and
+    each ``client`` has its share. ``model`` is the name of the one that is to answer, None for that of the role."""
 
     text: str
     collection: str | tuple[str, ...] = "default"
     max_context_tokens: int | None = None
     max_answer_tokens: int | None = None
-    temperature: float = 0.0
+    sampling: Sampling = GREEDY
     among: Filter = field(default_factory=Filter)
     policy: Policy = "auto"
     conversation: str | None = None
+    instructions: str = ""
     target_ttft_ms: int | None = None
     priority: int = 0
     client: str = ""
+    model: str | None = None
 
     @property
     def collections(self) -> tuple[str, ...]:

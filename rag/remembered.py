@@ -37,17 +37,24 @@ class Remembered:
     def encode(self, texts: Sequence[str]) -> list[Ids] | None:
         with self._lock:
             model = self._models
-            known = {text: ids for text in texts if (ids := self._kept.get(text)) is not None}
+            known: dict[str, Ids] = {"": array("I")}
+            known |= {text: ids for text in texts if (ids := self._kept.get(text)) is not None}
         if new := list(dict.fromkeys(text for text in texts if text not in known)):
             made = self._tokens.encode(new)
             if made is None:
                 return None
             # A tenth of a list's size.
-            known |= {text: array("I", ids) for text, ids in zip(new, made, strict=True)}
+            known |= {
+                text: ids if isinstance(ids, array) else array("I", ids)
+                for text, ids in zip(new, made, strict=True)
+            }
         with self._lock:
             for text in texts if model == self._models else ():
                 self._keep(text, known[text])
         return [known[text] for text in texts]
+
+    def keep(self, texts: Sequence[str]) -> None:
+        self._tokens.keep(texts)
 
     def forget(self) -> None:
         with self._lock:

@@ -9,7 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from rag.ports import Delta, Generator, ModelInfo
-from rag.residency import Prompt, Residency
+from rag.question import Sampling
+from rag.residency import Prompt, Residency, Sent
 from rag.stages import Stages
 from rag.text import repetition
 from rag.types import Usage
@@ -37,15 +38,15 @@ class Reply:
         return usage if usage is None or self.cached is None else replace(usage, cached=self.cached)
 
     async def pieces(
-        self, prompt: Prompt, temperature: float, residency: Residency
+        self, prompt: Prompt, sampling: Sampling, residency: Residency
     ) -> AsyncGenerator[str, None]:
         """The text as it arrives. Closing it ends the generation on the server too."""
-        sent = await asyncio.to_thread(residency.sent, self.model, prompt)
+        sent = await self._sent(prompt, residency)
         if sent and self.predicted_cached is None:
             self.predicted_cached = sent.cached
         began = time.perf_counter()
         stream = self.generator.stream(
-            prompt.messages, max_tokens=self.max_tokens, temperature=temperature, ids=prompt.ids
+            prompt.messages, max_tokens=self.max_tokens, sampling=sampling, ids=prompt.ids
         )
         try:
             async with aclosing(stream) as deltas:
@@ -60,8 +61,18 @@ class Reply:
                         break
         finally:
             self.stages.add("generate", time.perf_counter() - began - (self.first_s or 0.0))
-            if sent:
-                sent.ended(self.text, self.last)
+            if sent:  # whoever waits for the residency's lock in the event loop keeps everybody waiting
+                ended = asyncio.create_task(asyncio.to_thread(sent.ended, self.text, self.last))
+                await asyncio.shield(ended)
+
+    async def _sent(self, prompt: Prompt, residency: Residency) -> Sent | None:
+        sending = asyncio.create_task(asyncio.to_thread(residency.sent, self.model, prompt))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled, and takes room all the same.
+            sending.add_done_callback(_given_back)
+            raise
 
     def _add(self, delta: Delta) -> None:
         self.text += delta.text
@@ -78,3 +89,8 @@ class Reply:
         self.text = self.text[:cut]
         self.last = replace(self.last, finish_reason="repetition")
         return True
+
+
+def _given_back(sending: asyncio.Task[Sent | None]) -> None:
+    if not sending.cancelled() and not sending.exception() and (sent := sending.result()):
+        asyncio.get_running_loop().run_in_executor(None, sent.ended, "", Delta())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from threading import Lock
 
 from rag.order import Name, Readable, Tree
 from rag.ports import CacheShape, Delta, Message, ModelInfo
-from rag.prefix_cache import Lease, NoRoom, PrefixCache
+from rag.prefix_cache import Key, Lease, NoRoom, PrefixCache
+from rag.prompt import pieces_in
 from rag.remembered import Remembered
 from rag.template import Encoded
 from rag.types import Block, Context
@@ -22,13 +25,15 @@ _END = 0  # stands for the token that ends a reply, whose id is not told; it is 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What is sent; ``blocks`` stand right behind the instructions. ``cached`` is how many of its ``tokens`` are
-    expected in the server's cache, in the cache blocks ``keys``. Both are None where that is not known."""
+    expected in the server's cache, whose blocks have the ``keys``, as many as it fills or more. Both are None where
+    that is not known. Only prompts of the same ``salt`` share cache blocks."""
 
     messages: Sequence[Message]
     blocks: Sequence[Block] = ()
     encoded: Encoded | None = None
     cached: int | None = None
-    keys: Sequence[bytes] = ()
+    keys: Sequence[Key] | None = None
+    salt: str = ""
 
     @property
     def ids(self) -> Sequence[int]:
@@ -41,10 +46,10 @@ class Prompt:
     def beginning(self, tokens: int) -> Prompt:
         """Its first tokens, which ask for nothing, with the blocks that end in them."""
         assert self.encoded
-        ends = tuple(end for end in self.ends if end <= tokens)
+        ends = tuple(end for end in self.encoded.ends if end <= tokens)
         cached = None if self.cached is None else min(self.cached, tokens)
-        blocks = self.blocks[: max(0, len(ends) - 1)]
-        return Prompt((), blocks, Encoded(self.encoded.ids[:tokens], ends), cached)
+        blocks = self.blocks[: max(0, sum(end <= tokens for end in self.ends) - 1)]
+        return Prompt((), blocks, Encoded(self.encoded.ids[:tokens], ends), cached, self.keys, self.salt)
 
     @property
     def shared(self) -> Prompt:
@@ -54,7 +59,9 @@ class Prompt:
     @property
     def ends(self) -> Sequence[int]:
         """Of the instructions, which are the first piece, and of each block."""
-        return self.encoded.ends[: len(self.blocks) + 1] if self.encoded else ()
+        ends = self.encoded.ends if self.encoded else ()
+        places = accumulate(map(pieces_in, self.blocks), initial=0)
+        return [ends[at] for at in places if at < len(ends)]
 
 
 @dataclass(slots=True)
@@ -62,11 +69,17 @@ class _Held:
     """Of one server: its cache, and the blocks that lie in it."""
 
     cache: PrefixCache
-    tree: Tree
+    trees: defaultdict[str, Tree]  # by salt
 
     @classmethod
     def of(cls, shape: CacheShape) -> _Held:
-        return cls(PrefixCache(shape.block_size, shape.blocks), Tree())
+        return cls(PrefixCache(shape.block_size, shape.blocks), defaultdict(Tree))
+
+    def keys(self, prompt: Prompt) -> Sequence[Key]:
+        """Of the blocks that a prompt fills."""
+        if prompt.keys is None:
+            return self.cache.keys(prompt.ids, prompt.salt)
+        return prompt.keys[: len(prompt.ids) // self.cache.block_size]
 
 
 class Residency:
@@ -84,6 +97,8 @@ class Residency:
         context: Context,
         documents: Mapping[str, Readable],
         begun: Sequence[Name] = (),
+        *,
+        salt: str = "",
     ) -> tuple[Name, ...]:
         """The blocks to begin a context with, or to go on with behind those ``begun``, instead of its own order;
         ``documents`` as rag.order has it."""
@@ -95,18 +110,20 @@ class Residency:
                 for block in context.blocks[len(begun) :]
                 for passage in block.passages
             }
-            return held.tree.lead(chosen, context.budget, documents, held.cache, begun)
+            return held.trees[salt].lead(chosen, context.budget, documents, held.cache, begun)
 
-    def prompt(self, model: ModelInfo, messages: Sequence[Message], blocks: Sequence[Block]) -> Prompt:
+    def prompt(
+        self, model: ModelInfo, messages: Sequence[Message], blocks: Sequence[Block], salt: str = ""
+    ) -> Prompt:
         encoded = None
         if model.template:
             encoded = model.template.encode([message.pieces for message in messages], self._tokens.encode)
         with self._lock:
             held = self._of(model)
             if held is None or encoded is None:
-                return Prompt(messages, blocks, encoded)
-            keys = held.cache.matched(encoded.ids)
-            return Prompt(messages, blocks, encoded, len(keys) * held.cache.block_size, keys)
+                return Prompt(messages, blocks, encoded, salt=salt)
+            keys = held.cache.keys(encoded.ids, salt)
+            return Prompt(messages, blocks, encoded, held.cache.match(encoded.ids, keys=keys), keys, salt)
 
     def sent(self, model: ModelInfo, prompt: Prompt) -> Sent | None:
         """The server is about to compute a prompt."""
@@ -117,12 +134,12 @@ class Residency:
         held = self._of(model)
         if held is None or prompt.encoded is None:
             return None
-        keys = held.cache.keys(prompt.ids, known=prompt.keys)
+        keys = held.keys(prompt)
         try:
-            lease = held.cache.begin(prompt.ids, keys=keys)
+            lease = held.cache.begin(prompt.ids, prompt.salt, keys=keys)
         except NoRoom:  # it waits for others to end; what it finds then is not known now
             return None
-        held.tree.add(prompt.blocks, _own(keys, prompt, held.cache.block_size))
+        held.trees[prompt.salt].add(prompt.blocks, _own(keys, prompt, held.cache.block_size))
         return Sent(self, model, prompt, held, lease)
 
     def meet(self, model: ModelInfo) -> None:
@@ -135,13 +152,13 @@ class Residency:
         with self._lock:
             self._held = None
 
-    def keys(self, model: ModelInfo, prompt: Prompt) -> list[bytes]:
+    def keys(self, model: ModelInfo, prompt: Prompt) -> Sequence[Key]:
         """Of the full blocks of the server's cache that a prompt fills."""
         with self._lock:
             held = self._of(model)
-            return held.cache.keys(prompt.ids) if held else []
+            return held.keys(prompt) if held else []
 
-    def resident(self, chains: Sequence[Sequence[bytes]]) -> int | None:
+    def resident(self, chains: Sequence[Sequence[Key]]) -> int | None:
         """Tokens in those of these prompts' cache blocks that are there, each counted once; None where nothing is known
         of the server."""
         with self._lock:
@@ -191,7 +208,7 @@ class Sent:
         self.residency.ended(self, text, last)
 
 
-def _own(keys: Sequence[bytes], prompt: Prompt, block_size: int) -> list[Sequence[bytes]]:
+def _own(keys: Sequence[Key], prompt: Prompt, block_size: int) -> list[Sequence[Key]]:
     """The cache blocks that end in each block of the prompt; those of the instructions in the first."""
     ends = [0, *prompt.ends[1:]]
     return [keys[ends[at] // block_size : end // block_size] for at, end in enumerate(ends[1:])]

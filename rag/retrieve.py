@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from rag import filters, fuse, links
+from rag.code import bearing
+from rag.code.codebase import Codebase, Symbol
 from rag.ports import Reader, Reranker, Vectors
 from rag.question import Filter
 from rag.types import Document, Hit
@@ -14,6 +17,7 @@ from rag.types import Document, Hit
 # questions that need two documents (docs/log.md). No more than this of a named document comes forward.
 READ, NAMED_BY_QUESTION, NAMED_BY_HIT = 3, 0.1, 0.15
 NAMED, PASSAGES = 20, 2
+FILES = 40  # of code, that come forward because of what they define or use
 RERANKED = 50  # hits that a cross-encoder scores
 
 
@@ -27,9 +31,14 @@ class Search:
     among: Filter | None = None
 
 
-def retrieve(index: Reader, search: Search, reranker: Reranker | None = None) -> list[Hit]:
-    """Best first."""
-    hits = fuse.fuse(index.candidates(search.question, search.vector, search.limit, search.among))
+def retrieve(
+    index: Reader, search: Search, reranker: Reranker | None = None, codebase: Codebase | None = None
+) -> list[Hit]:
+    """Best first. ``codebase`` is of the same collections."""
+    found = index.candidates(search.question, search.vector, search.limit, search.among)
+    hits = fuse.fuse(found, search.question)
+    if codebase and codebase.documents:
+        hits = _by_code(index, search, hits, codebase)
     said = links.mentions(search.question)
     named = links.meant(index.named(said), said)
     hits = _forward(index, search, hits, {d.id: (d, "") for d in named}, NAMED_BY_QUESTION)
@@ -38,6 +47,41 @@ def retrieve(index: Reader, search: Search, reranker: Reranker | None = None) ->
     if reranker and hits:
         hits = _reranked(reranker, search.question, hits)
     return hits[: search.limit]
+
+
+def _by_code(index: Reader, search: Search, hits: list[Hit], codebase: Codebase) -> list[Hit]:
+    """The hits with what defines and uses the names in the question, and with what hangs together with the best."""
+    named = bearing.of_names(codebase, search.question)
+    symbols = [(codebase.symbols[number], worth) for number, worth in named.symbols.items()]
+    hits = _with_definitions(index, hits, symbols, search.among or Filter())
+    hits = raised(index, search, hits, _admitted(search, codebase, named.files))
+    best = list(dict.fromkeys(hit.document.id for hit in hits))
+    return raised(index, search, hits, _admitted(search, codebase, bearing.of_neighbours(codebase, best)))
+
+
+def _admitted(search: Search, codebase: Codebase, files: Mapping[str, float]) -> dict[str, float]:
+    """Those that are worth most, of what the filter admits."""
+    ids = sorted(files, key=lambda id_: (-files[id_], id_))
+    wanted = (id_ for id_ in ids if not search.among or filters.admits(search.among, codebase.document(id_)))
+    return {id_: files[id_] for id_ in islice(wanted, FILES)}
+
+
+def _with_definitions(
+    index: Reader, hits: list[Hit], symbols: Sequence[tuple[Symbol, float]], among: Filter
+) -> list[Hit]:
+    """The passages in which these definitions begin raised by what each is worth, found before or not."""
+    known = {hit.passage.id: hit for hit in hits}
+    least = hits[-1].score if hits else 0.0
+    for symbol, worth in symbols:
+        if not filters.admits(among, symbol.document):
+            continue
+        for passage in index.read(symbol.document.id):
+            if passage.start <= symbol.definition.start < passage.end and filters.admits_passage(
+                among, passage
+            ):
+                before = known.get(passage.id) or Hit(symbol.document, passage, least)
+                known[passage.id] = replace(before, score=before.score + worth)
+    return fuse.ranked(known.values())
 
 
 def _named_by(index: Reader, hits: Sequence[Hit]) -> dict[str, tuple[Document, str]]:
@@ -56,23 +100,38 @@ def _named_by(index: Reader, hits: Sequence[Hit]) -> dict[str, tuple[Document, s
 def _forward(
     index: Reader, search: Search, hits: list[Hit], named: Mapping[str, tuple[Document, str]], worth: float
 ) -> list[Hit]:
-    """The hits with the best passages of the named documents raised by ``worth``, found before or not."""
-    ids = [id_ for id_, (d, _) in named.items() if not search.among or filters.admits(search.among, d)][
+    """The hits with the best passages of the named documents raised by ``worth``."""
+    admitted = [id_ for id_, (d, _) in named.items() if not search.among or filters.admits(search.among, d)][
         :NAMED
     ]
-    if not ids:
-        return hits
-    best = fuse.fuse(
-        index.candidates(search.question, search.vector, 2 * PASSAGES * len(ids), search.among, ids)
+    return raised(
+        index, search, hits, dict.fromkeys(admitted, worth), {id_: named[id_][1] for id_ in admitted}
     )
+
+
+def raised(
+    index: Reader,
+    search: Search,
+    hits: list[Hit],
+    documents: Mapping[str, float],
+    via: Mapping[str, str] | None = None,
+) -> list[Hit]:
+    """The hits with the best passages of ``documents``, which the filter admits, raised by what is given for each,
+    found before or not."""
+    if not documents:
+        return hits
+    ids = list(documents)
+    found = index.candidates(search.question, search.vector, 2 * PASSAGES * len(ids), search.among, ids)
+    best = fuse.fuse(found, search.question)
     known = {hit.passage.id: hit for hit in hits}
-    raised: dict[str, int] = {}
+    done: dict[str, int] = {}
     for hit in best:
-        raised[hit.document.id] = raised.get(hit.document.id, 0) + 1
-        if raised[hit.document.id] <= PASSAGES:
+        id_ = hit.document.id
+        done[id_] = done.get(id_, 0) + 1
+        if done[id_] <= PASSAGES:
             before = known.get(hit.passage.id, hit)
-            by = before.via or named[hit.document.id][1]
-            known[hit.passage.id] = replace(before, score=before.score + worth, via=by)
+            by = before.via or (via or {}).get(id_, "")
+            known[hit.passage.id] = replace(before, score=before.score + documents[id_], via=by)
     return fuse.ranked(known.values())
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from rag.conversation import Turn, without_marks
-from rag.errors import RagError
+from rag.errors import ModelUnavailable, RagError
 from rag.followup import BACK, standalone
 from rag.forgery import harmless
 from rag.ports import Generator, Message
+from rag.served import Served
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +24,23 @@ SYSTEM = (
 )
 
 
-async def rewritten(generator: Generator, question: str, turns: Sequence[Turn]) -> str:
-    """By the model; by rule where it fails or writes nothing that can be a question."""
+async def rewritten(
+    models: Sequence[Served], question: str, turns: Sequence[Turn], told: Callable[[str], None]
+) -> str:
+    """By the first of the models that does it; by rule where none does, or what it writes can be no question.
+    ``told`` hears of a model that another stood in for."""
     if not turns:
         return question
-    try:
-        text = await _generated(generator, _messages(question, turns[-BACK:]))
-    except RagError as error:
-        log.warning("a follow-up was not rewritten by the model: %s", error)
-        text = ""
+    messages, text = _messages(question, turns[-BACK:]), ""
+    for model in models:
+        try:
+            text = await _generated(model.generator, messages)
+            break
+        except RagError as error:
+            log.warning("a follow-up was not rewritten by %s: %s", model.name, error)
+            if isinstance(error, ModelUnavailable):
+                model.health.failed(error.message)
+            told(f"The follow-up was not rewritten by {model.name}: {error.message}")
     line = next(iter(text.strip().splitlines()), "").strip()
     return line if 0 < len(line) <= LONGEST else standalone(question, turns)
 
@@ -43,6 +52,6 @@ def _messages(question: str, turns: Sequence[Turn]) -> list[Message]:
 
 
 async def _generated(generator: Generator, messages: Sequence[Message]) -> str:
-    stream = generator.stream(messages, max_tokens=TOKENS, temperature=0.0)
+    stream = generator.stream(messages, max_tokens=TOKENS)
     async with aclosing(stream) as deltas:
         return "".join([delta.text async for delta in deltas])

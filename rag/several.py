@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from rag.code.outline import Outline
 from rag.ports import Reader, Vectors
 from rag.question import Filter
 from rag.types import Candidate, Document, Passage
@@ -36,6 +37,15 @@ class Several:
 
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         return self._all(lambda index: index.documents(ids))
+
+    def code(self) -> list[Document]:
+        return self._all(lambda index: index.code())
+
+    def outlines(self, documents: Sequence[Document]) -> dict[str, Outline]:
+        return {id_: outline for index in self._indexes for id_, outline in index.outlines(documents).items()}
+
+    def changes(self) -> tuple[object, ...]:
+        return tuple(index.changes() for index in self._indexes)
 
     def size(self, among: Filter | None = None) -> tuple[int, int]:
         sizes = [index.size(among) for index in self._indexes]

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,16 @@ class Usual:
             latest = list(self._load())
         return often(latest)
 
+    def rename(self, old: str, new: str) -> None:
+        """A collection is called otherwise now."""
+        with self._lock:
+            for _ in range(len(latest := self._load())):
+                asked = latest.popleft()
+                named = tuple(new if name == old else name for name in asked.collections)
+                latest.append(replace(asked, collections=named))
+            if self._path:
+                self._shorten(self._path)
+
     def _load(self) -> deque[Beginning]:
         if self._latest is None:
             rows = list(jsonl.rows(self._path)) if self._path else []
@@ -68,12 +78,18 @@ class Usual:
         try:
             jsonl.append(path, _row(asked))
             self._lines += 1
-            if self._lines >= 2 * LATEST:
-                latest = [_row(each) for each in self._load()]
-                jsonl.replace(path, latest)
-                self._lines = len(latest)
         except OSError as error:
             log.warning("what a question began with cannot be kept: %s", error)
+        if self._lines >= 2 * LATEST:
+            self._shorten(path)
+
+    def _shorten(self, path: Path) -> None:
+        latest = [_row(each) for each in self._load()]
+        try:
+            jsonl.replace(path, latest)
+            self._lines = len(latest)
+        except OSError as error:
+            log.warning("what questions began with cannot be kept: %s", error)
 
 
 def often(asked: Iterable[Beginning]) -> list[Beginning]:

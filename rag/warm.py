@@ -21,8 +21,8 @@ from rag.conversation import Ref
 from rag.errors import CollectionNotFound, ModelRefused, StoreError
 from rag.gather import Counted, read_always
 from rag.ports import ModelInfo, Reader
+from rag.prefix_cache import Key
 from rag.question import Question
-from rag.reading import read
 from rag.residency import Prompt
 from rag.types import Block, Context
 from rag.usual import Beginning
@@ -49,7 +49,7 @@ class WarmUp:
 
     def __init__(self, rag: Rag) -> None:
         self._rag = rag
-        self._chains: list[Sequence[bytes]] = []  # of the cache blocks that are to be warm
+        self._chains: list[Sequence[Key]] = []  # of the cache blocks that are to be warm
         self._one = asyncio.Lock()  # at a time: two would read the same
 
     async def possible(self) -> bool:
@@ -118,7 +118,7 @@ class WarmUp:
     async def _reading(
         self, collections: Sequence[str], work: Callable[[Reader], Sequence[Block]]
     ) -> Sequence[Block]:
-        return await asyncio.to_thread(read, self._rag.store, collections, work)
+        return await asyncio.to_thread(self._rag.reading, collections, work)
 
     def _of_every_question(self, model: ModelInfo, collection: str, index: Reader) -> Sequence[Block]:
         question = Question("", collection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +21,11 @@ GROWTH = 32  # neighbours on either side of a hit
 WITHIN, LITTLE = 0.7, 500
 
 Worths = NDArray[np.float64]
-_STEPS = np.arange(1.0, GROWTH + 1)
-_AFTER: Worths = FADE**_STEPS
-_BEFORE: Worths = FADE_BACK**_STEPS
-_WITHIN: Worths = WITHIN**_STEPS
+_STEPS = np.arange(1, GROWTH + 1)
+_WAYS = np.array([[1], [-1]])
+_AFTER: Worths = np.power(FADE, _STEPS, dtype=np.float64)
+_BEFORE: Worths = np.power(FADE_BACK, _STEPS, dtype=np.float64)
+_WITHIN: Worths = np.power(WITHIN, _STEPS, dtype=np.float64)
 
 # A document's id, and a page, or a sheet and a section, of it.
 Region = tuple[str, int | None, str | None, tuple[str, ...]]
@@ -40,33 +42,31 @@ def by_worth(hits: Sequence[Hit], texts: Mapping[str, Sequence[Passage]]) -> lis
     if not hits:
         return []
     laid = Laid(texts)
+    places = np.array([laid.index[hit.passage.at] for hit in hits])
+    worths = np.array(_relative(_spread(hits, places.tolist(), laid)))
     own, shared = np.zeros(len(laid.passages)), np.zeros(len(laid.passages))
     rank = np.full(len(laid.passages), len(hits))
-    for number, (hit, worth) in enumerate(zip(hits, _relative(_spread(hits, laid)), strict=True)):
-        at = laid.index[hit.passage.at]
-        rank[at] = number
-        own[at] = max(own[at], worth)
-        # Views of what stands on either side, from the hit outwards.
-        if (last := min(at + GROWTH, laid.run_last[at])) > at:
-            within = laid.region_last[at] - at if laid.little[at] else 0
-            _leave(own[at + 1 : last + 1], shared[at + 1 : last + 1], worth, _AFTER, within)
-        if (first := max(at - GROWTH, laid.run_first[at])) < at:
-            within = at - laid.region_first[at] if laid.little[at] else 0
-            _leave(own[first:at][::-1], shared[first:at][::-1], worth, _BEFORE, within)
-    worths = np.maximum(own, shared)
-    order = np.lexsort((np.arange(len(worths)), rank, -worths))
-    return [laid.passages[at].at for at in order[: np.count_nonzero(worths)].tolist()]
+    rank[places], own[places] = np.arange(len(hits)), worths
+    _leave(own, shared, laid, places, worths)
+    of_each = np.maximum(own, shared)
+    order = np.lexsort((np.arange(len(of_each)), rank, -of_each))
+    return [laid.passages[at].at for at in order[: np.count_nonzero(of_each)].tolist()]
 
 
-def _leave(own: Worths, shared: Worths, worth: float, fading: Worths, within: int) -> None:
-    """To neighbours what a hit is worth to them: to the first ``within`` each its own, to those behind them a share of
-    what all hits around them leave."""
-    within = min(within, len(own))
-    if within:
-        own[:within] = np.maximum(own[:within], worth * _WITHIN[:within])
-        worth *= _WITHIN[within - 1]
-    if within < len(own):
-        shared[within:] += worth * fading[: len(own) - within]
+def _leave(own: Worths, shared: Worths, laid: Laid, places: NDArray[np.int64], worths: Worths) -> None:
+    """To neighbours what hits are worth to them: to those of a little region each its own, to those behind them a share
+    of what all hits around them leave. Arrays are (hit, after or before, step outwards)."""
+    within = np.stack([laid.region_last[places] - places, places - laid.region_first[places]], axis=1)
+    reach = np.stack([laid.run_last[places] - places, places - laid.run_first[places]], axis=1)[..., None]
+    within = np.where(laid.little[places][:, None], within, 0)[..., None].clip(max=GROWTH)
+    worth = worths[:, None, None]
+    to: NDArray[np.int64] = np.add(places[:, None, None], _WAYS * _STEPS)
+    there, little = reach >= _STEPS, within >= _STEPS
+    near, far = there & little, there & ~little
+    np.maximum.at(own, to[near], np.broadcast_to(worth * _WITHIN, to.shape)[near])
+    left = np.where(within, worth * _WITHIN[within - 1], worth)
+    faded = np.where(_WAYS > 0, _AFTER[_STEPS - within - 1], _BEFORE[_STEPS - within - 1])
+    np.add.at(shared, to[far], (left * faded)[far])  # in the order of the hits
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,15 @@ class Laid:
         return np.array([known.setdefault(region_of(p), len(known)) for p in self.passages], np.int64)
 
     @cached_property
-    def little(self) -> list[bool]:
+    def region(self) -> list[int]:
+        found: list[int] = self._codes.tolist()
+        return found
+
+    @cached_property
+    def little(self) -> NDArray[np.bool_]:
         """Whether the passage is of a page or section that is best read whole."""
         tokens = np.bincount(self._codes, [passage.tokens for passage in self.passages])
-        found: list[bool] = (tokens <= LITTLE)[self._codes].tolist()
-        return found
+        return np.asarray(tokens <= LITTLE)[self._codes]
 
     @cached_property
     def _begins_run(self) -> NDArray[np.bool_]:
@@ -114,44 +118,41 @@ class Laid:
         return begins
 
     @cached_property
-    def run_first(self) -> list[int]:
+    def run_first(self) -> NDArray[np.int64]:
         return _first(self._begins_run)
 
     @cached_property
-    def run_last(self) -> list[int]:
+    def run_last(self) -> NDArray[np.int64]:
         return _last(self._begins_run)
 
     @cached_property
-    def region_first(self) -> list[int]:
+    def region_first(self) -> NDArray[np.int64]:
         return _first(self._begins_region)
 
     @cached_property
-    def region_last(self) -> list[int]:
+    def region_last(self) -> NDArray[np.int64]:
         return _last(self._begins_region)
 
 
-def _first(begins: NDArray[np.bool_]) -> list[int]:
+def _first(begins: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Of the stretch that each is in."""
-    found: list[int] = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0)).tolist()
-    return found
+    return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
 
 
-def _last(begins: NDArray[np.bool_]) -> list[int]:
+def _last(begins: NDArray[np.bool_]) -> NDArray[np.int64]:
     ends = np.append(begins[1:], True)
     at = np.where(ends, np.arange(len(begins)), len(begins))
-    found: list[int] = np.minimum.accumulate(at[::-1])[::-1].tolist()
-    return found
+    return np.minimum.accumulate(at[::-1])[::-1]
 
 
-def _spread(hits: Sequence[Hit], laid: Laid) -> list[float]:
+def _spread(hits: Sequence[Hit], places: Sequence[int], laid: Laid) -> list[float]:
     """Scores, less for a hit whose page or section has had better ones, unless it is little."""
-    seen: dict[Region, int] = {}
+    seen: Counter[int] = Counter()
     scores = []
-    for hit in hits:
-        region = region_of(hit.passage)
-        before = seen.get(region, 0)
-        seen[region] = before + 1
-        is_little = laid.little[laid.index[hit.passage.at]]
+    little: list[bool] = laid.little[places].tolist()
+    for hit, at, is_little in zip(hits, places, little, strict=True):
+        before = seen[region := laid.region[at]]
+        seen[region] += 1
         scores.append(hit.score - (0.0 if is_little else min(AGAIN * before, AGAIN_AT_MOST)))
     return scores
 

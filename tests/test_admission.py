@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals import virtual_time
-from rag.admission import AHEAD_S, SHARE, Gate, Rules, Ticket, Waiting, slices
+from rag.admission import AHEAD_S, REPORTS, SHARE, Gate, Line, Rules, Ticket, Waiting
 from rag.errors import Overloaded, from_code
 from rag.prefill import Cost
+from rag.slices import slices
 
 SLICE_S = 0.7
 
@@ -300,6 +301,59 @@ def test_position_and_start_are_told_each_second_until_the_turn_comes() -> None:
         await asyncio.gather(first, second)
 
     timed(main)
+
+
+def test_of_a_crowd_each_is_told_less_often() -> None:
+    async def main() -> None:
+        clients = Clients(Rules(queue_limit=300))
+        told = list[int]()
+
+        async def wait(ticket: Ticket) -> None:
+            with clients.gate.entered(ticket):
+                async with aclosing(clients.gate.waiting(ticket, 0.1)) as reports:
+                    told.extend([waiting.position async for waiting in reports])
+                async with clients.gate.turn(ticket, 0.1):
+                    pass
+
+        first = asyncio.create_task(clients.ask("first", 30))
+        await asyncio.sleep(0.1)
+        tickets = [Ticket(priority=-1) for _ in range(200)]
+        await asyncio.gather(first, *map(wait, tickets))
+        last = told.count(0)
+        assert last == 200
+        assert set(range(2, 202)) <= set(told)
+        assert len(told) - last <= 200 + 30 * REPORTS
+
+    timed(main)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-1, 1), st.sampled_from("ab"), st.booleans(), st.floats(0, 30), st.floats(0.1, 1)
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(1, 3),
+    st.floats(0, 5),
+)
+def test_the_standings_of_all_say_what_is_said_of_each(
+    asked: list[tuple[int, str, bool, float, float]], at_once: int, passed_s: float
+) -> None:
+    line = Line(Rules(prefills_at_once=at_once, answers_at_once=4, max_wait_s=1e9))
+    tickets = [Ticket(priority, key, background) for priority, key, background, _, _ in asked]
+    for ticket, (*_, cost_s, slice_s) in zip(tickets, asked, strict=True):
+        line.enter(ticket, 0.0)
+        line.weigh(ticket, cost_s, 0.0)
+        line.ask(ticket, slice_s)
+    for ticket in line.grant(0.0)[1:]:
+        line.end(ticket, passed_s)
+        line.ask(ticket, 0.1)
+    standings = line.standings(passed_s)
+    assert standings == {ticket: line.waiting(ticket, passed_s) for ticket in tickets}
+    waiting = [standings[ticket] for ticket in tickets if not line.has_turn(ticket)]
+    assert sorted(each.position for each in waiting) == sorted({each.position for each in waiting})
 
 
 def test_nothing_is_told_to_one_that_need_not_wait() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, document, passages
+from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, document, passages, rag_of
 from rag import prompt
 from rag.admission import Gate, Rules, Waiting
 from rag.answer import Event, Limits, Piece, Rag, Reading
@@ -25,7 +25,7 @@ from rag.errors import (
 from rag.gather import TEMPLATE_TOKENS
 from rag.models.tokens import Estimate
 from rag.ports import Delta, Index, Message, TokenCounter
-from rag.question import Filter, Policy, Question
+from rag.question import GREEDY, Filter, Policy, Question, Sampling
 from rag.store.edge import EdgeStore
 from rag.types import Answer, Candidate, Document, Passage, Receipt
 
@@ -84,7 +84,7 @@ def rag(
     **more: Any,
 ) -> tuple[Rag, FakeGenerator]:
     model = generator or FakeGenerator(reply, window)
-    return Rag(store, EMBEDDER, tokens or FakeCounter(), model, limits or Limits(), **more), model
+    return rag_of(store, EMBEDDER, tokens or FakeCounter(), model, limits or Limits(), **more), model
 
 
 ASKED = Question("How long does the battery pack last?", "small")
@@ -412,7 +412,12 @@ async def test_a_model_that_goes_round_in_circles_is_stopped(store: EdgeStore) -
 async def test_an_answer_that_was_cut_short_warns(store: EdgeStore) -> None:
     class Short(FakeGenerator):
         async def stream(
-            self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+            self,
+            messages: Sequence[Message],
+            *,
+            max_tokens: int,
+            sampling: Sampling = GREEDY,
+            ids: Sequence[int] = (),
         ) -> AsyncGenerator[Delta, None]:
             yield Delta("The battery", finish_reason="length")
 
@@ -453,12 +458,15 @@ class Closing(FakeGenerator):
     closed = False
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         try:
-            async with aclosing(
-                super().stream(messages, max_tokens=max_tokens, temperature=temperature)
-            ) as deltas:
+            async with aclosing(super().stream(messages, max_tokens=max_tokens, sampling=sampling)) as deltas:
                 async for delta in deltas:
                     self.pieces += 1
                     yield delta
@@ -480,7 +488,12 @@ async def test_closing_the_stream_early_ends_the_generation(store: EdgeStore) ->
 async def test_cancelling_the_question_ends_the_generation(store: EdgeStore) -> None:
     class Stalled(Closing):
         async def stream(
-            self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+            self,
+            messages: Sequence[Message],
+            *,
+            max_tokens: int,
+            sampling: Sampling = GREEDY,
+            ids: Sequence[int] = (),
         ) -> AsyncGenerator[Delta, None]:
             try:
                 yield Delta("It ")
@@ -514,11 +527,16 @@ class Slow(FakeGenerator):
         self.asked, self.read, self.said = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         self.asked.set()
         await self.read.wait()
-        async for delta in super().stream(messages, max_tokens=max_tokens, temperature=temperature):
+        async for delta in super().stream(messages, max_tokens=max_tokens, sampling=sampling):
             yield delta
             await self.said.wait()
 

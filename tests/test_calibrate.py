@@ -14,14 +14,17 @@ import pytest
 from api.replies import Status
 from command import Ran, in_process
 from fake_engine import fake_engine
+from fakes import change
 from rag import priors
 from rag.calibrate import ROUNDS, SHARES, calibrate, plan
 from rag.calibrations import Calibration, CostBook, Fingerprint, fingerprint, observed_file
+from rag.children import Children
 from rag.compose import Engine
 from rag.errors import BadSetting, ModelRefused, ModelUnavailable
 from rag.models.vllm_process import VllmStatus
 from rag.ports import CacheShape, Delta, Message, ModelInfo
 from rag.prefill import ENOUGH, WINDOW, Cost, Sample, fit
+from rag.question import GREEDY, Sampling
 from rag.settings import Settings
 from rag.types import Usage
 
@@ -54,7 +57,12 @@ class Server:
         return ModelInfo("m", self.window, None, CacheShape(BLOCK, 1000), "vLLM 1")
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         if ids and not self.takes_ids:
             raise ModelRefused("The model server answered 400: prompt must be a string")
@@ -331,8 +339,8 @@ def test_without_another_model_server_one_is_started(
     @asynccontextmanager
     async def opened(settings: Settings, _doing: str) -> AsyncIterator[Engine]:
         with fake_engine(settings.data_dir) as engine:
-            engine.rag.generator = Server()
-            yield replace(engine, server=Managed())
+            change(engine.rag, generator=Server())
+            yield replace(engine, children=Children({"answer": Managed()}))
 
     monkeypatch.delenv("OPENBOOK_LLM_URL")
     monkeypatch.setattr("api.calibrate_cli.open_rag", opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,64 +11,151 @@ from typing import Any
 import pytest
 import yaml
 
-from rag.settings import PREFIX, Settings
+import compose_file
+from api.plan_cli import WRITTEN
+from conftest import ROOT
+from rag.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
-# A version with at least two numbers: neither "latest" nor a moving "v1".
-PINNED = re.compile(r"^[\w./-]+:v?\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?$")
+COMPOSE = ROOT / "docker-compose.yml"
+PROFILES = {"observability": {"prometheus", "grafana"}, "tls": {"caddy"}}
+ENVIRONMENT = {"QDRANT_API_KEY": "a-key-of-qdrants"}
 
 
 def services() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return compose_file.services(COMPOSE)
+
+
+def loaded(**environment: str) -> dict[str, Any]:
+    found: dict[str, Any] = compose_file.load(COMPOSE, ENVIRONMENT | environment)["services"]
     return found
 
 
-@pytest.fixture(params=["qdrant", "vllm", "openbook"])
-def service(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return services()[request.param]
+def test_it_follows_the_compose_specification() -> None:
+    assert compose_file.schema_errors(COMPOSE) == []
 
 
-def test_there_are_the_three_services() -> None:
-    assert set(services()) == {"qdrant", "vllm", "openbook"}
+def test_what_does_not_follow_it_is_found(tmp_path: Path) -> None:
+    wrong = tmp_path / "compose.yml"
+    wrong.write_text("services: {a: {image: x, restrat: always, healthcheck: {retries: [1]}}}")
+    found = compose_file.schema_errors(wrong)
+    assert len(found) == 2
+    assert any("restrat" in error for error in found)
+    assert any(error.startswith("services.a.healthcheck.retries") for error in found)
 
 
-def test_images_are_pinned(service: dict[str, Any]) -> None:
-    assert PINNED.match(service["image"])
+def test_there_are_the_three_services_and_others_where_they_are_asked_for() -> None:
+    plain = {name for name, each in services().items() if "profiles" not in each}
+    assert plain == {"qdrant", "vllm", "openbook"}
+    for profile, names in PROFILES.items():
+        assert {name for name, each in services().items() if each.get("profiles") == [profile]} == names
+    assert len(services()) == len(plain) + sum(map(len, PROFILES.values()))
+
+
+def test_files_volumes_and_secrets_are_there() -> None:
+    assert compose_file.missing_files(COMPOSE) == set()
+    assert compose_file.undeclared(COMPOSE) == set()
+
+
+def test_what_is_missing_is_found(tmp_path: Path) -> None:
+    wrong = tmp_path / "compose.yml"
+    wrong.write_text(
+        "services: {a: {image: 'x:latest', volumes: ['./no-such:/a', 'data:/b'], ports: ['80:80'], "
+        "environment: {OPENBOOK_NONE: '${HEARD_OF}'}, healthcheck: {test: [CMD-SHELL, curl x]}}}\n"
+        "volumes: {other: }\n"
+    )
+    assert compose_file.missing_files(wrong) == {"./no-such"}
+    assert compose_file.undeclared(wrong) == {"data", "other"}
+    assert compose_file.unpinned(wrong) == ["x:latest"]
+    assert compose_file.open_ports(wrong) == {"a": ["80:80"]}
+    assert compose_file.unknown_settings(wrong) == {"OPENBOOK_NONE"}
+    assert compose_file.undocumented(wrong) == {"HEARD_OF"}
+    assert compose_file.without_health(wrong) == compose_file.with_shell(wrong) == {"a"}
+
+
+def test_images_are_pinned() -> None:
+    assert compose_file.unpinned(COMPOSE) == []
 
 
 def test_the_base_image_is_pinned() -> None:
     bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert bases
-    assert all(PINNED.match(base) for base in bases)
+    assert all(compose_file.PINNED.match(base) for base in bases)
 
 
-def test_ports_are_for_this_machine_only(service: dict[str, Any]) -> None:
-    assert service["ports"]
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+def test_ports_are_for_this_machine_only_but_those_with_tls() -> None:
+    assert all(each["ports"] for each in services().values())
+    assert set(compose_file.open_ports(COMPOSE)) == {"caddy"}
 
 
-def test_health_is_checked_and_a_crash_answered(service: dict[str, Any]) -> None:
-    assert service["healthcheck"]["test"][0] == "CMD"
-    assert service["restart"] == "unless-stopped"
+def test_health_is_checked_and_a_crash_answered() -> None:
+    assert compose_file.without_health(COMPOSE) == set()
+    assert compose_file.with_shell(COMPOSE) == {"qdrant"}  # its image has nothing else to ask with
+    assert {each["restart"] for each in services().values()} == {"unless-stopped"}
 
 
-def test_openbook_waits_for_the_other_two() -> None:
-    waits = services()["openbook"]["depends_on"]
-    assert waits == {name: {"condition": "service_healthy"} for name in ("qdrant", "vllm")}
+def test_they_start_one_after_the_other() -> None:
+    healthy = {"condition": "service_healthy"}
+    assert services()["vllm"]["depends_on"] == {"qdrant": healthy}
+    assert services()["openbook"]["depends_on"] == {"qdrant": healthy, "vllm": healthy}
+    assert services()["caddy"]["depends_on"] == {"openbook": healthy}
+
+
+def test_no_service_gains_privileges() -> None:
+    for name, each in services().items():
+        assert each["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in each
+    openbook = services()["openbook"]
+    assert openbook["read_only"] is True
+    assert openbook["cap_drop"] == ["ALL"]
+    assert "cap_add" not in openbook
+    assert "user" not in openbook  # that of the image
+    assert re.search(r"^USER openbook$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_openbook_writes_to_its_volume_and_to_memory_alone() -> None:
+    openbook = loaded()["openbook"]
+    written = [openbook["environment"][name] for name in ("OPENBOOK_DATA_DIR", "HF_HOME")]
+    targets = [volume.split(":")[1] for volume in openbook["volumes"] if not volume.endswith(":ro")]
+    assert targets == ["/data"]
+    assert all(path == "/data" or path.startswith("/data/") for path in written)
+    assert [mount.split(":")[0] for mount in openbook["tmpfs"]] == ["/tmp"]
+
+
+def test_memory_has_limits_beside_the_model_server() -> None:
+    limits = {name: each["deploy"]["resources"]["limits"]["memory"] for name, each in limited()}
+    assert limits == {"qdrant": "16g", "openbook": "16g"}
+
+
+def limited() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, each)
+        for name, each in loaded().items()
+        if "limits" in each.get("deploy", {}).get("resources", {})
+    ]
 
 
 def variables() -> Iterator[str]:
-    for path in ("docker-compose.yml", "Dockerfile", "scripts/run.sh", "scripts/setup.sh"):
-        yield from re.findall(PREFIX + r"[A-Z0-9_]+", (ROOT / path).read_text())
+    for path in (
+        "docker-compose.yml",
+        "Dockerfile",
+        "scripts/run.sh",
+        "scripts/setup.sh",
+        "scripts/spark.sh",
+    ):
+        yield from compose_file.unknown_settings(ROOT / path)
 
 
 def test_every_variable_is_a_setting() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    assert set(variables()) <= known
+    assert set(variables()) == set()
+
+
+def test_every_variable_of_env_is_told_at_the_head() -> None:
+    assert compose_file.undocumented(COMPOSE) - {"METRICS_KEY"} == set()
+    assert yaml.safe_load(COMPOSE.read_text())["secrets"]["metrics_key"] == {"environment": "METRICS_KEY"}
 
 
 def test_the_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in services()["openbook"]["environment"].items():
+    for name, value in loaded()["openbook"]["environment"].items():
         monkeypatch.setenv(name, value)
     settings = Settings()  # type: ignore[call-arg]
     assert str(settings.llm_url) == "http://vllm:8000/v1"
@@ -75,11 +163,43 @@ def test_the_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(settings.qdrant_url).startswith("http://qdrant:6333")
 
 
+def test_qdrant_asks_for_the_key_that_openbook_has() -> None:
+    with pytest.raises(KeyError, match=r"QDRANT_API_KEY: Put .* into \.env"):
+        compose_file.load(COMPOSE)
+    made = loaded()
+    key = made["qdrant"]["environment"]["QDRANT__SERVICE__API_KEY"]
+    assert key == made["openbook"]["environment"]["OPENBOOK_QDRANT_API_KEY"] == "a-key-of-qdrants"
+
+
+def test_prometheus_has_the_keys_of_what_it_asks() -> None:
+    """The service asks for one wherever it is not reached on loopback, and so does Qdrant."""
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    files = {
+        job["job_name"]: job["authorization"]["credentials_file"] for job in jobs if "authorization" in job
+    }
+    assert files == {"openbook": "/run/secrets/metrics_key", "qdrant": "/run/secrets/qdrant_key"}
+    assert {f"/run/secrets/{name}" for name in services()["prometheus"]["secrets"]} == set(files.values())
+    asked = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
+    inside = {name: services()[name]["ports"][0].rpartition(":")[2] for name in asked}
+    assert asked == {name: [f"{name}:{port}"] for name, port in inside.items()}
+
+
 def test_the_service_names_and_ports_agree() -> None:
     environment = services()["openbook"]["environment"]
     for name, variable in (("qdrant", "OPENBOOK_QDRANT_URL"), ("vllm", "OPENBOOK_LLM_URL")):
         inside = services()[name]["ports"][0].rpartition(":")[2]
         assert environment[variable].startswith(f"http://{name}:{inside}")
+
+
+def test_tls_goes_to_openbook_and_holds_no_event_back() -> None:
+    text = (ROOT / "deploy/caddy/Caddyfile").read_text()
+    port = services()["openbook"]["ports"][0].rpartition(":")[2]
+    assert f"reverse_proxy openbook:{port} {{" in text
+    assert "flush_interval -1" in text
+    assert text.count("{") == text.count("}")
+    read = set(re.findall(r"\{\$(\w+)\}", text))
+    assert read == set(services()["caddy"]["environment"])
+    assert loaded()["caddy"]["environment"] == {"SITE": "openbook.lan", "ISSUER": "internal"}
 
 
 def test_the_server_is_no_older_than_its_client() -> None:
@@ -92,7 +212,7 @@ def test_the_server_is_no_older_than_its_client() -> None:
     assert abs(int(client[2]) - int(server[2])) <= 1
 
 
-@pytest.mark.parametrize("lock", ["app", "dev", "vllm"])
+@pytest.mark.parametrize("lock", ["app", "dev", "vllm", "torch-x86_64-cuda", "torch-aarch64-cuda"])
 def test_locks_pin_every_package_once(lock: str) -> None:
     lines = [
         line for line in (ROOT / f"locks/{lock}.lock").read_text().splitlines() if line and line[0] != "#"
@@ -106,3 +226,16 @@ def test_the_locks_of_one_environment_agree() -> None:
     app, dev = (set((ROOT / f"locks/{name}.lock").read_text().splitlines()) for name in ("app", "dev"))
     names = {line.split("==")[0].lower() for line in app if "==" in line and line[0] != "#"}
     assert {line for line in dev if line.split("==")[0].lower() in names} <= app
+
+
+def test_what_a_plan_writes_is_read() -> None:
+    assert set(WRITTEN) <= compose_file.documented(COMPOSE)
+
+
+def test_the_model_servers_words_are_a_model_and_flags() -> None:
+    command = loaded(MODEL_FLAGS="--a=1 --b")["vllm"]["command"]
+    assert isinstance(command, str)
+    model, *flags = shlex.split(command)
+    assert model == "Qwen/Qwen3-30B-A3B-Instruct-2507-FP8"
+    assert all(word.startswith("--") for word in flags)
+    assert flags[-2:] == ["--a=1", "--b"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import FakeCounter, FakeEmbedder, FakeGenerator, document, passages
+from fakes import FakeCounter, FakeEmbedder, FakeGenerator, change, document, passages, rag_of
 from rag import conversations as kept
 from rag.answer import Limits, Piece, Rag, Reading
 from rag.conversation import Ref, Repack, Turn
@@ -73,7 +73,7 @@ def model() -> FakeGenerator:
 @pytest.fixture
 def rag(store: EdgeStore, talks: Conversations, model: FakeGenerator) -> Rag:
     limits = Limits(search=12, context_tokens=150)
-    return Rag(store, EMBEDDER, FakeCounter(), model, limits, conversations=talks)
+    return rag_of(store, EMBEDDER, FakeCounter(), model, limits, conversations=talks)
 
 
 def asked(id_: str | None, text: str, **fields: object) -> Question:
@@ -189,7 +189,7 @@ async def test_documents_grow_to_four_times_what_a_question_reads(
     rag: Rag, talks: Conversations, model: FakeGenerator
 ) -> None:
     model.window = 100_000
-    rag.limits = replace(rag.limits, context_tokens=40)
+    change(rag, limits=replace(rag.limits, context_tokens=40))
     id_ = talks.create().id
     read = []
     for number in range(12):
@@ -239,7 +239,7 @@ async def test_a_conversation_begins_with_half_the_window(
     store: EdgeStore, talks: Conversations, model: FakeGenerator
 ) -> None:
     model.window = 900
-    rag = Rag(store, EMBEDDER, FakeCounter(), model, Limits(search=12), conversations=talks)
+    rag = rag_of(store, EMBEDDER, FakeCounter(), model, Limits(search=12), conversations=talks)
     alone = await rag.answer(asked(None, FIRST))
     begun = await rag.answer(asked(talks.create().id, FIRST))
     assert begun.receipt.budget_tokens == alone.receipt.budget_tokens // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import FakeGenerator
+from fakes import FakeGenerator, served
 from rag import rewrite
 from rag.conversation import Turn
 from rag.errors import ModelUnavailable
@@ -88,7 +88,9 @@ def test_what_stands_in_front_is_bounded() -> None:
 
 async def test_the_model_rewrites_where_it_is_let() -> None:
     model = FakeGenerator("What does the Heron H2 cost?\nI hope this helps.")
-    assert await rewrite.rewritten(model, "And its cost?", [FIRST]) == "What does the Heron H2 cost?"
+    told: list[str] = []
+    made = await rewrite.rewritten([served(model)], "And its cost?", [FIRST], told.append)
+    assert (made, told) == ("What does the Heron H2 cost?", [])
     (sent,) = model.sent
     assert [message.role for message in sent] == ["system", "user"]
     assert FIRST.question in sent[1].content
@@ -106,10 +108,21 @@ async def test_the_model_rewrites_where_it_is_let() -> None:
     ],
 )
 async def test_the_rule_stands_in_for_a_model_that_fails(model: FakeGenerator) -> None:
-    assert await rewrite.rewritten(model, "Why?", [FIRST]) == standalone("Why?", [FIRST])
+    made = await rewrite.rewritten([served(model)], "Why?", [FIRST], print)
+    assert made == standalone("Why?", [FIRST])
+
+
+async def test_the_next_model_rewrites_where_one_is_down_and_that_is_told() -> None:
+    down, up = FakeGenerator(error=ModelUnavailable("It is off.")), FakeGenerator("What does it cost?")
+    told: list[str] = []
+    made = await rewrite.rewritten([served(down, "fast"), served(up)], "And?", [FIRST], told.append)
+    assert (made, told) == (
+        "What does it cost?",
+        ["The follow-up was not rewritten by fast: It is off."],
+    )
 
 
 async def test_a_first_question_is_not_rewritten() -> None:
     model = FakeGenerator("Something else?")
-    assert await rewrite.rewritten(model, "Why?", []) == "Why?"
+    assert await rewrite.rewritten([served(model)], "Why?", [], print) == "Why?"
     assert model.sent == []

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import document, passages
-from rag.fuse import FULL, FURTHER, WEIGHT, fuse, ranked, score, with_documents
+from rag.fuse import FULL, FURTHER, WEIGHT, WORDS, fuse, ranked, score, weight_in_code, with_documents
 from rag.types import Candidate, Hit
 
 COSINES = st.floats(-1, 1)
@@ -93,3 +94,15 @@ def test_where_none_is_better_nothing_is_lost(scores: list[float]) -> None:
     doc = document("file:///a.txt")
     hits = [Hit(doc, tile, score) for tile, score in zip(passages(doc, "x", "y"), scores, strict=False)]
     assert with_documents(hits) == hits
+
+
+def test_in_code_the_words_of_a_long_question_count_more() -> None:
+    long = " ".join(f"word{number}" for number in range(WORDS))
+    assert weight_in_code("how to read a file") == WEIGHT
+    assert weight_in_code("word " * WORDS) == WEIGHT, "one word, said often"
+    assert WEIGHT < weight_in_code(long[: len(long) // 2]) < weight_in_code(long) == 1
+    assert weight_in_code(f"{long} and more") == 1
+    prose = Candidate(doc := document("file:///a.txt"), passages(doc, "x")[0], 0.2, FULL)
+    code = replace(prose, document=replace(doc, code="python"))
+    assert [hit.score for hit in fuse([prose, code], long)] == [1.2, 0.2 + WEIGHT]
+    assert [hit.score for hit in fuse([prose, code], "a file")] == [0.2 + WEIGHT] * 2

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fakes import document, passages
 from rag import order
 from rag.order import Readable, Tree, blocks_of, name_of
+from rag.prefix_cache import Key
 from rag.types import At, Block, Document, Passage
 
 DOCUMENTS = [document(f"file:///{number}.txt") for number in range(3)]
@@ -20,17 +21,17 @@ SIZE = 10  # tokens of each passage
 
 
 class Everything:
-    def resident(self, keys: Sequence[bytes]) -> int:
+    def resident(self, keys: Sequence[Key]) -> int:
         return len(keys)
 
 
 class Without:
     """All but some keys."""
 
-    def __init__(self, *gone: bytes) -> None:
+    def __init__(self, *gone: Key) -> None:
         self.gone = gone
 
-    def resident(self, keys: Sequence[bytes]) -> int:
+    def resident(self, keys: Sequence[Key]) -> int:
         return next((at for at, key in enumerate(keys) if key in self.gone), len(keys))
 
 
@@ -43,7 +44,7 @@ def grown(*sent: Sequence[Block]) -> Tree:
     tree = Tree(kept=0)
     for blocks in sent:
         names = accumulate(((name_of(each),) for each in blocks), lambda path, name: path + name)
-        tree.add(blocks, [[repr(path).encode()] for path in names])
+        tree.add(blocks, [[hash(path)] for path in names])
     return tree
 
 
@@ -88,7 +89,7 @@ def test_what_stands_elsewhere_of_its_documents_needs_another_heading() -> None:
     tree = grown([A, C])
 
     def found(*wanted: Block, heading: int, budget: int) -> list[order.Name]:
-        documents = {id_: Readable(each.revision, heading) for id_, each in READABLE.items()}
+        documents = {id_: Readable(each.revision, lambda: heading) for id_, each in READABLE.items()}
         return list(tree.lead(chosen(*wanted), budget, documents, Everything()))
 
     assert found(A, B, C, heading=5, budget=20) == [name_of(A), name_of(C)]
@@ -107,7 +108,7 @@ def test_a_part_of_a_block_that_is_wanted_counts_as_much_as_it_is() -> None:
 
 def test_a_path_ends_where_the_server_has_forgotten_it() -> None:
     tree = grown([C, A, B])
-    gone = repr((name_of(C), name_of(A))).encode()
+    gone = hash((name_of(C), name_of(A)))
     assert lead(tree, A, B, C, cache=Without(gone)) == [name_of(C)]
 
 
@@ -121,7 +122,7 @@ def test_a_document_that_is_another_now_or_not_to_be_read_ends_it() -> None:
 def test_what_the_server_has_forgotten_is_forgotten_when_there_is_too_much() -> None:
     tree = grown([A, B], [C, D])
     tree.most_nodes = 3
-    assert lead(tree, A, B, cache=Without(repr((name_of(C),)).encode())) == [name_of(A), name_of(B)]
+    assert lead(tree, A, B, cache=Without(hash((name_of(C),)))) == [name_of(A), name_of(B)]
     assert lead(tree, C, D) == []
 
 

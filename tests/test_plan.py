@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, document, passages
+from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, document, passages, rag_of
 from rag.answer import Limits, Rag
 from rag.choice import OVER_BUDGET
 from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
@@ -55,7 +55,7 @@ def engine(store: EdgeStore, costs: Costly | None = None, **more: Any) -> Rag:
     limits = more.pop("limits", Limits(search=90, context_tokens=1000))
     server = Server("It lasts 105 days [1].", window=8192)
     known = costs or Costly(FIXED, PER_TOKEN)
-    return Rag(store, EMBEDDER, FakeCounter(), server, limits, costs=known, **more)
+    return rag_of(store, EMBEDDER, FakeCounter(), server, limits, costs=known, **more)
 
 
 async def receipt(rag: Rag, ms: int | None, question: Question = ASKED) -> Receipt:

@@ -119,12 +119,14 @@ def test_keys_made_before_serve_as_well() -> None:
     assert mirror.keys([*prompt, 1, 1, 1], "salt")[:2] == keys
 
 
-def test_keys_of_what_was_found_are_not_made_again() -> None:
+def test_keys_that_are_known_are_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = PrefixCache(4, 10)
     mirror.run([*A, *B, 9], salt="one")
-    found = mirror.matched([*A, *B, *C], "one")
-    assert len(found) == 2
-    assert mirror.keys([*A, *B, *C], "one", known=found) == mirror.keys([*A, *B, *C], "one")
+    keys = mirror.keys([*A, *B, *C], "one")
+    monkeypatch.delattr(PrefixCache, "keys")
+    assert mirror.match([*A, *B, *C], "one", keys=keys) == 8
+    lease = mirror.begin([*A, *B, *C], "one", keys=keys)
+    assert lease.cached == 8
 
 
 def test_a_cache_of_nothing_is_refused() -> None:

@@ -19,6 +19,9 @@ class Counting:
         self.asked.extend(texts)
         return [[ord(letter) for letter in text] for text in texts] if self.knows_ids else None
 
+    def keep(self, texts: Sequence[str]) -> None:
+        self.asked.append("keep")
+
     def forget(self) -> None:
         self.asked.append("forget")
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from fakes import CachingGenerator, Costly, FakeCounter, FakeEmbedder, document, passages
+from fakes import CachingGenerator, Costly, FakeCounter, FakeEmbedder, document, passages, rag_of
 from rag.answer import Limits, Rag
 from rag.order import Tree
 from rag.ports import ModelInfo
 from rag.question import Question
 from rag.remembered import Remembered
-from rag.residency import Residency
+from rag.residency import Prompt, Residency, Sent
 from rag.store.edge import EdgeStore
 from rag.types import Answer
 
@@ -48,7 +49,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeStore]:
 
 def rag(store: EdgeStore, server: CachingGenerator, costs: Costly | None = None) -> Rag:
     limits = Limits(search=20, context_tokens=300, answer_tokens=20)
-    return Rag(store, EMBEDDER, FakeCounter(), server, limits, costs=costs)
+    return rag_of(store, EMBEDDER, FakeCounter(), server, limits, costs=costs)
 
 
 def questions() -> list[Question]:
@@ -104,7 +105,7 @@ async def test_questions_about_one_thing_share_more_than_in_their_own_order(
         return sum(answer.receipt.usage.cached or 0 for answer in found if answer.receipt.usage)
 
     led = await cached()
-    monkeypatch.setattr(Residency, "lead", lambda *_: ())
+    monkeypatch.setattr(Residency, "lead", lambda *_, **__: ())
     assert led > 1.25 * await cached()
 
 
@@ -167,6 +168,37 @@ async def test_a_short_question_passes_between_the_slices_of_a_long_one(store: E
     assert short.answerable
     assert isinstance(await long, Answer)
     assert engine.serving.gate.requests == 0
+
+
+async def test_a_question_that_is_left_while_its_prompt_is_counted_takes_no_room(store: EdgeStore) -> None:
+    server = CachingGenerator("It lasts 3 days [1].", blocks=150)
+    engine = rag(store, server)
+    residency, counting, go_on = engine.serving.residency, Event(), Event()
+    opened: list[Sent] = []
+    loop = asyncio.get_running_loop()
+    left = asyncio.Event()
+
+    def slowly(model: ModelInfo, prompt: Prompt) -> Sent | None:
+        counting.set()
+        assert go_on.wait(10)
+        sent = Residency.sent(residency, model, prompt)
+        assert sent
+        opened.append(sent)
+        loop.call_soon_threadsafe(left.set)
+        return sent
+
+    residency.sent = slowly  # type: ignore[method-assign]
+    asked = asyncio.create_task(engine.answer(questions()[0]))
+    assert await asyncio.to_thread(counting.wait, 10)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    go_on.set()
+    async with asyncio.timeout(10):
+        await left.wait()
+    await asyncio.sleep(0.05)
+    opened[0].held.cache.begin(range(4 * 140)).end()  # raises NoRoom where the prompt still has its blocks
+    assert server.ids == []
 
 
 def test_the_tree_outlives_no_other_model(tmp_path: Path) -> None:

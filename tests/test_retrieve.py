@@ -129,6 +129,8 @@ def test_the_same_question_brings_the_same(links: Index) -> None:
 class Backwards:
     """Likes short passages, says so in numbers below zero, and keeps what it was asked."""
 
+    name = "backwards"
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, list[str]]] = []
 
@@ -158,7 +160,7 @@ def test_nothing_found_is_not_reranked(links: Index) -> None:
 def test_several_collections_are_read_as_one(store: EdgeStore, links: Index) -> None:
     other = store.open("other")
     both = Several([links, other])
-    assert {hit.document.collection for hit in retrieve(both, search("pump", 100))} == {"default", "other"}
+    assert {hit.document.collection for hit in retrieve(both, search("pump", 100))} == {"links", "other"}
     assert "Lindqvist Works" in found(both, search(ASKED))
     assert both.size() == (63, 70)
     assert both.size(Filter(types=("txt",))) == (1, 1)

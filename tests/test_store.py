@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from fakes import FakeEmbedder, document, passages
-from rag.errors import BadName, CollectionNotFound, FingerprintMismatch, StoreUnavailable
+from rag.code.outline import Definition, Import, Outline, Use
+from rag.errors import BadName, CollectionExists, CollectionNotFound, FingerprintMismatch, StoreUnavailable
 from rag.fuse import fuse
 from rag.ports import Index, Store, Write
 from rag.question import Filter
@@ -470,6 +471,34 @@ def test_interrupted_making_of_a_server_collection_leaves_nothing_that_is_seen()
     assert store.open("x", create=True).size() == (0, 0)
 
 
+@pytest.mark.process
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
+@pytest.mark.parametrize("quantized", [True, False])
+def test_a_server_keeps_a_byte_for_each_number_in_memory_where_that_is_asked(quantized: bool) -> None:
+    from qdrant_client import QdrantClient, models
+
+    from rag.store.server import ServerStore
+
+    client, made, searched = QdrantClient(":memory:"), [], []
+    create, query = client.create_collection, client.query_points
+    client.create_collection = lambda *a, **k: made.append(k) or create(*a, **k)  # type: ignore[func-returns-value, method-assign]
+    client.query_points = lambda *a, **k: searched.append(k) or query(*a, **k)  # type: ignore[func-returns-value, method-assign]
+    store = ServerStore(client, embedder="e", dimension=EMBEDDER.dimension, quantized=quantized)
+    index = store.open("x", create=True)
+    put(index, document(collection="x"), "the gate opens")
+    assert index.candidates("gate", EMBEDDER.embed_query("gate"), 5)
+    params = made[0]["vectors_config"]["dense"]
+    if quantized:
+        assert params.memory == models.Memory.COLD
+        assert params.quantization_config.scalar.type == models.ScalarType.INT8
+        assert params.quantization_config.scalar.memory == models.Memory.PINNED
+    else:
+        assert (params.memory, params.quantization_config) == (None, None)
+    assert [each["search_params"].quantization.rescore for each in searched if each["using"] == "dense"] == [
+        True
+    ]
+
+
 def filled(store: Store, collection: str, text: str) -> None:
     put(store.open(collection, create=True), document(collection=collection), text)
 
@@ -541,3 +570,64 @@ def test_engine_errors_are_mapped(tmp_path: Path) -> None:
     (tmp_path / "damaged").mkdir()
     with pytest.raises(StoreUnavailable, match="damaged"):
         store.open("damaged")
+
+
+def outline_of(name: str) -> Outline:
+    defined = Definition(("Tap", name), "method", 0, 9, 1, 2, f"def {name}(self)", "Opens it.", public=False)
+    return Outline(
+        "python", "taps", (defined,), (Use("turn", "self", "call", 2, 0),), (Import("os", "", "os", 1),)
+    )
+
+
+def put_code(index: Index, doc: Document, outline: Outline) -> None:
+    tiles = passages(doc, "def open(): turn()")
+    index.put_all([Write(doc, tiles, EMBEDDER.embed([tile.text for tile in tiles]), outline)])
+
+
+def test_the_outline_of_code_comes_and_goes_with_its_revision(index: Index) -> None:
+    old, prose = replace(document("taps.py"), code="python"), document("readme.md")
+    put(index, prose, "Taps.")
+    put_code(index, old, outline_of("open"))
+    assert index.code() == [old]
+    assert index.outlines(index.documents()) == {old.id: outline_of("open")}
+    new = replace(old, revision="other")
+    put_code(index, new, outline_of("shut"))
+    assert index.outlines([old, prose]) == {}
+    assert index.outlines([new]) == {new.id: outline_of("shut")}
+    index.remove([new.id])
+    assert index.outlines([new]) == {}
+
+
+def test_changes_differ_after_each_write_and_only_then(index: Index) -> None:
+    before = index.changes()
+    assert index.changes() == before
+    put(index, document("a.txt"), "one")
+    after = index.changes()
+    assert after != before
+    index.remove([document("a.txt").id])
+    assert index.changes() not in (before, after)
+
+
+def test_a_collection_is_renamed_and_all_its_documents_with_it(opener: Opener) -> None:
+    store = opener()
+    filled(store, "old", "words")
+    filled(store, "other", "more")
+    renamed = store.open("old")
+    with pytest.raises(CollectionExists, match="'other'"):
+        store.rename("old", "other")
+    with pytest.raises(CollectionNotFound, match="'absent'"):
+        store.rename("absent", "new")
+    with pytest.raises(BadName):
+        store.rename("old", "../new")
+    store.rename("old", "new")
+    assert held(store) == {"new": ["words"], "other": ["more"]}
+    if opener.kind == "edge":
+        with pytest.raises(StoreUnavailable, match="meanwhile"):
+            renamed.size()
+        store.close()
+        store = opener()
+    index = store.open("new")
+    assert [document.collection for document in index.documents()] == ["new"]
+    put(index, document(revision="r2", collection="new"), "newer")
+    filled(store, "old", "again")
+    assert held(store) == {"new": ["newer"], "old": ["again"], "other": ["more"]}

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from fakes import CachingGenerator, FakeCounter, FakeEmbedder, document, passages
+from fakes import CachingGenerator, FakeCounter, FakeEmbedder, change, document, passages, rag_of
 from rag import order
 from rag.answer import Limits, Rag
 from rag.collection_settings import CollectionSettings
 from rag.errors import CollectionNotFound, ModelRefused
 from rag.order import Name
 from rag.ports import Delta, Message, ModelInfo
-from rag.question import Filter, Question
+from rag.question import GREEDY, Filter, Question, Sampling
 from rag.store.edge import EdgeStore
 from rag.types import Answer, Block, Document
 from rag.usual import LATEST, Beginning, Usual, often
@@ -62,7 +62,7 @@ def model() -> CachingGenerator:
 
 
 def engine(store: EdgeStore, model: CachingGenerator, *pinned: str, **more: Any) -> Rag:
-    rag = Rag(store, EMBEDDER, COUNTER, model, Limits(search=12, context_tokens=150), **more)
+    rag = rag_of(store, EMBEDDER, COUNTER, model, Limits(search=12, context_tokens=150), **more)
     pin(rag, *pinned)
     return rag
 
@@ -211,7 +211,7 @@ async def test_what_is_warmed_is_exactly_what_the_next_question_begins_with(
 
 async def test_all_of_a_small_corpus_is_warmed(store: EdgeStore, model: CachingGenerator) -> None:
     rag = engine(store, model)
-    rag.limits = Limits(context_tokens=3000)
+    change(rag, limits=Limits(context_tokens=3000))
     await warm(rag)
     answer = await rag.answer(ASKED)
     assert answer.receipt.usage
@@ -269,7 +269,7 @@ async def test_what_a_given_question_reads_is_warmed_up_to_the_question(
 async def test_no_more_is_warmed_than_a_share_of_the_cache(store: EdgeStore) -> None:
     model = CachingGenerator("Yes.", blocks=200)
     rag = engine(store, model)
-    rag.limits = Limits(context_tokens=3000)
+    change(rag, limits=Limits(context_tokens=3000))
     instructions, corpus = await warm(rag)
     assert instructions.new > 0
     assert corpus.left_out
@@ -311,11 +311,16 @@ class Held(CachingGenerator):
         self.go, self.begun = asyncio.Event(), asyncio.Event()
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         self.begun.set()
         await self.go.wait()
-        async for delta in super().stream(messages, max_tokens=max_tokens, temperature=temperature, ids=ids):
+        async for delta in super().stream(messages, max_tokens=max_tokens, sampling=sampling, ids=ids):
             yield delta
 
 
@@ -323,7 +328,7 @@ async def test_a_question_goes_between_two_slices_of_a_warm_up(store: EdgeStore)
     write(store, "file:///d/long.txt", *(f"Rule {at} is as long as it is dull.\n" for at in range(400)))
     model = Held(window=16384)
     rag = engine(store, model, "long.txt")
-    rag.limits = Limits(search=4, context_tokens=9000)
+    change(rag, limits=Limits(search=4, context_tokens=9000))
     index = store.open("default")
     index.remove([d.id for d in index.documents() if "long" not in d.source and "mast" not in d.source])
     warming = asyncio.create_task(warm(rag))
@@ -371,3 +376,21 @@ def test_the_latest_questions_are_kept(tmp_path: Path) -> None:
     again = Usual(file)
     again.note(["c"], [block])
     assert again.beginnings() == [Beginning(("c",), (order.name_of(block),))]
+
+
+async def test_tenants_find_nothing_of_each_other_in_the_cache_and_all_that_is_their_own(
+    store: EdgeStore, model: CachingGenerator
+) -> None:
+    rag = engine(store, model)
+    tenants = {name: rag.seen_by(name, store) for name in ("a", "b")}
+    cached = []
+    for name in ("a", "b", "a", "b"):
+        receipt = (await tenants[name].answer(ASKED)).receipt
+        assert receipt.usage
+        assert receipt.usage.cached == receipt.predicted_cached
+        cached.append(receipt.usage.cached or 0)
+    assert cached[:2] == [0, 0]
+    assert min(cached[2:]) > 0
+    owners = (await rag.answer(ASKED)).receipt
+    assert owners.predicted_cached == 0
+    assert len(rag.usual.beginnings()) == 0  # of one question, and none of the tenants'

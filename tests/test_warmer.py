@@ -23,6 +23,7 @@ from command import Ran, in_process
 from fake_engine import REPLY, TOKEN, engine_over, fake_store, ingested, opener
 from fakes import CachingGenerator
 from rag.admission import Ticket
+from rag.children import Children
 from rag.compose import Engine
 from rag.errors import ModelUnavailable
 from rag.models.vllm_process import VllmStatus
@@ -108,12 +109,12 @@ async def test_documents_are_pinned_listed_and_unpinned(engine: Engine, files: P
             assert (
                 await client.request(method, "/v1/pinned", json=sent, headers=OWNER)
             ).status_code == status
-            assert (await client.request(method, "/v1/pinned", json=sent)).status_code == 403
+            assert (await client.request(method, "/v1/pinned", json=sent)).status_code == 401
 
 
 async def test_warm_up_is_asked_for_and_tells_each_step(engine: Engine, model: CachingGenerator) -> None:
     async with serving(engine) as client:
-        assert (await client.post("/v1/warm", json={})).status_code == 403
+        assert (await client.post("/v1/warm", json={})).status_code == 401
         body = {"collection": "default", "questions": [ASKED["question"]]}
         async with aconnect_sse(client, "POST", "/v1/warm", json=body, headers=OWNER) as source:
             events = [(event.event, json.loads(event.data)) async for event in source.aiter_sse()]
@@ -192,7 +193,9 @@ async def test_a_model_server_that_was_started_again_is_warmed_once_it_is_ready(
     engine: Engine, model: CachingGenerator
 ) -> None:
     server: Any = Server()
-    running = asyncio.create_task(Warmer(replace(engine, server=server), automatic=True).run())
+    running = asyncio.create_task(
+        Warmer(replace(engine, children=Children({"answer": server})), automatic=True).run()
+    )
     try:
         await until(lambda: len(model.ids) == 2)
         model.error = ModelUnavailable("It starts.")

@@ -17,6 +17,7 @@ from itertools import islice
 import numpy as np
 
 from rag import filters, language
+from rag.code.outline import Outline
 from rag.indexed import parted, sparse_text
 from rag.ports import Vectors, Write
 from rag.question import Filter
@@ -27,25 +28,33 @@ from rag.store.points import (
     Sparse,
     Where,
     document_payload,
+    outline_id,
+    outline_payload,
     passage_payload,
     to_document,
+    to_outline,
     to_passage,
 )
+from rag.store.stretches import Stretches
 from rag.types import Candidate, Document, Passage
 
 log = logging.getLogger(__name__)
 
 BATCH = 256  # points per update: bounds the memory and the size of a request
 MIN_CANDIDATES = 50  # of each kind
+_CONTENT = ("passage", "outline")
 _LIVE = Where({"kind": "passage", "state": "live"})
 
 
 class Collection:
-    """``exclusive``: no other process writes here, so what a crash left can be removed on opening."""
+    """``exclusive``: no other process writes here, so what a crash left can be removed on opening, and what was read
+    of a revision be kept."""
 
     def __init__(self, name: str, points: Points, *, exclusive: bool) -> None:
         self.name = name
         self._points = points
+        self._changes = 0
+        self._stretches = Stretches() if exclusive else None
         if exclusive:
             self._repair()
 
@@ -107,9 +116,15 @@ class Collection:
         records = self.documents([document_id])
         if not records:
             return []
-        visible = {"kind": "passage", "document_id": document_id, "revision": records[0].revision}
+        (document,) = records
+        if self._stretches and (kept := self._stretches.get(document, ordinals)) is not None:
+            return kept
+        visible = {"kind": "passage", "document_id": document_id, "revision": document.revision}
         found = self._points.scroll(Where(visible, ordinals=ordinals))
-        return sorted(map(to_passage, found), key=lambda p: p.ordinal)
+        passages = sorted(map(to_passage, found), key=lambda p: p.ordinal)
+        if self._stretches:
+            self._stretches.keep(document, ordinals, passages)
+        return passages
 
     def vectors(self, passages: Sequence[Passage]) -> Vectors:
         found: dict[str, list[float]] = {}
@@ -119,12 +134,26 @@ class Collection:
 
     def named(self, names: Sequence[str]) -> list[Document]:
         found = self._points.scroll(Where({"kind": "document"}, one_of={"names": names})) if names else []
-        return sorted((to_document(p) for p in found if p["revision"]), key=lambda document: document.source)
+        return self._visible(found)
 
     def documents(self, ids: Sequence[str] | None = None) -> list[Document]:
-        payloads = self._points.scroll(Where({"kind": "document"})) if ids is None else self._points.get(ids)
-        visible = (to_document(payload) for payload in payloads if payload["revision"])
-        return sorted(visible, key=lambda document: document.source)
+        return self._visible(
+            self._points.scroll(Where({"kind": "document"})) if ids is None else self._points.get(ids)
+        )
+
+    def code(self) -> list[Document]:
+        coded = self._visible(self._points.scroll(Where({"kind": "document"}, {"code": ""})))
+        return [document for document in coded if document.code]  # of old records that do not say
+
+    def outlines(self, documents: Sequence[Document]) -> dict[str, Outline]:
+        found: dict[str, Outline] = {}
+        ids = [outline_id(document) for document in documents if document.code]
+        for at in range(0, len(ids), BATCH):
+            found |= map(to_outline, self._points.get(ids[at : at + BATCH]))
+        return found
+
+    def changes(self) -> tuple[object, ...]:
+        return id(self), self._changes
 
     def size(self, among: Filter | None = None) -> tuple[int, int]:
         if not among:
@@ -145,7 +174,7 @@ class Collection:
                 raise ValueError(f"{len(write.passages)} passages, {len(write.vectors)} vectors")
             now = current.get(write.document.id)
             if now and now["revision"] == write.document.revision:
-                self._finish(to_document(now))
+                self._finish(self._document(now))
             else:
                 new.append(write)
         if new:
@@ -155,7 +184,7 @@ class Collection:
         """All of them with the flushes of one, which take most of the time of a small document."""
         documents = [write.document for write in writes]
         self._mark(
-            [to_document(current[d.id]) if d.id in current else replace(d, revision="") for d in documents]
+            [self._document(current[d.id]) if d.id in current else replace(d, revision="") for d in documents]
         )
         for points in _batched((point for write in writes for point in _points(write)), BATCH):
             self._points.upsert(points)
@@ -169,14 +198,15 @@ class Collection:
 
     def remove(self, document_ids: Sequence[str]) -> None:
         for payload in self._points.get(document_ids):
-            gone = replace(to_document(payload), revision="")
+            gone = replace(self._document(payload), revision="")
             self._mark([gone])
             self._finish(gone)
 
     def _finish(self, document: Document) -> None:
         """Deletes all passages but the visible ones, then the mark that there was something to do."""
+        self._changes += 1
         others = {"revision": document.revision} if document.revision else {}
-        self._points.delete(Where({"kind": "passage", "document_id": document.id}, others))
+        self._points.delete(Where({"document_id": document.id}, others, one_of={"kind": _CONTENT}))
         if document.revision:
             # Not flushed: a crash leaves it dirty, and repairing is to do this again.
             self._points.upsert([Point(document.id, document_payload(document, dirty=False))])
@@ -186,13 +216,21 @@ class Collection:
 
     def _repair(self) -> None:
         for payload in list(self._points.scroll(Where({"kind": "document", "state": "dirty"}))):
-            document = to_document(payload)
+            document = self._document(payload)
             log.warning("finishing an interrupted write of %s in %s", document.source, self.name)
             self._finish(document)
 
     def _mark(self, documents: Sequence[Document]) -> None:
         self._points.upsert([Point(each.id, document_payload(each, dirty=True)) for each in documents])
         self._points.flush()
+
+    def _visible(self, payloads: Iterable[Payload]) -> list[Document]:
+        visible = (self._document(payload) for payload in payloads if payload["revision"])
+        return sorted(visible, key=lambda document: document.source)
+
+    def _document(self, payload: Payload) -> Document:
+        """Of this collection, whatever it was called when the document was written."""
+        return to_document({**payload, "collection": self.name})
 
     def _words(self, question: str) -> Sparse:
         """By the stems of each language that documents here are in: a question is too short to tell its own."""
@@ -204,6 +242,8 @@ class Collection:
 
 
 def _points(write: Write) -> Iterator[Point]:
+    if write.outline:
+        yield Point(outline_id(write.document), outline_payload(write.document, write.outline))
     for passage, vector in zip(write.passages, write.vectors, strict=True):
         payload = passage_payload(passage, live=False)
         yield Point(passage.id, payload, vector.tolist(), _sparse(write.document, passage))

@@ -5,6 +5,7 @@ The caller holds the data folder's lock (rag/owner.py): a second load of an open
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import uuid
@@ -16,7 +17,7 @@ from typing import Any, cast
 
 import qdrant_edge as qe
 
-from rag.errors import CollectionNotFound, StoreUnavailable
+from rag.errors import CollectionExists, CollectionNotFound, StoreUnavailable
 from rag.ports import Index
 from rag.store.collection import Collection
 from rag.store.points import (
@@ -117,6 +118,19 @@ class EdgeStore:
         waiting.rename(path)
         if gone:
             shutil.rmtree(gone)
+
+    def rename(self, collection: str, to: str) -> None:
+        path, new = self._folder / check_name(collection), self._folder / check_name(to)
+        with self._lock:
+            if new.is_dir():
+                raise CollectionExists.of(to)
+            if not path.is_dir():
+                raise CollectionNotFound.of(collection, self.names())
+            if collection in self._open:
+                self._open.pop(collection).close()
+            with _mapped(f"Collection {collection!r} in {path} cannot be renamed"):
+                path.rename(new)
+                _sync(self._folder)
 
     def drop(self, collection: str) -> None:
         path = self._folder / check_name(collection)
@@ -237,6 +251,15 @@ class EdgePoints:
     def flush(self) -> None:
         with self._using("Writing the index to disk failed") as shard:
             shard.flush()
+
+
+def _sync(folder: Path) -> None:
+    """The names in a folder, on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _index_fields(shard: qe.EdgeShard) -> None:

@@ -1,7 +1,8 @@
 """What both stores have in common below the level of documents: points, filters and the payload's layout.
 
-Three kinds of point live in one Qdrant collection: ``meta`` (one: the fingerprint), ``document`` (the catalog;
-no vectors) and ``passage``. Keeping the catalog beside the passages leaves nothing that could disagree.
+Four kinds of point live in one Qdrant collection: ``meta`` (one: the fingerprint), ``document`` (the catalog),
+``outline`` (of a document that is code) and ``passage``, which alone has vectors. Keeping the catalog beside the
+passages leaves nothing that could disagree.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rag import links
-from rag.errors import BadName, FingerprintMismatch
+from rag.code.outline import Outline, dump, load
+from rag.errors import BadName, DataTooNew, FingerprintMismatch
 from rag.types import Document, Passage
 
 DENSE, SPARSE = "dense", "bm25"
-KEYWORD_FIELDS = ("kind", "state", "document_id", "revision", "section", "language", "names")
+KEYWORD_FIELDS = ("kind", "state", "document_id", "revision", "section", "language", "names", "code")
 INTEGER_FIELDS = ("ordinal",)
 META_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "openbook:meta"))
 FORMAT = 1  # of the payload; raised when older collections can no longer be read
@@ -95,6 +97,8 @@ def fingerprint_payload(embedder: str, dimension: int) -> Payload:
 
 
 def check_fingerprint(collection: str, stored: Payload, ours: Payload) -> None:
+    if stored["format"] > FORMAT:
+        raise DataTooNew.of(f"Collection {collection!r}", stored["format"], "", FORMAT)
     if stored != ours:
         raise FingerprintMismatch.of(collection, _describe(stored), _describe(ours))
 
@@ -127,3 +131,18 @@ def passage_payload(passage: Passage, *, live: bool) -> Payload:
 def to_passage(payload: Payload) -> Passage:
     fields = {k: v for k, v in payload.items() if k not in ("kind", "state", "passage_id", "section")}
     return Passage(id=payload["passage_id"], section=tuple(payload["section"]), **fields)
+
+
+def outline_id(document: Document) -> str:
+    """Each revision has one of its own."""
+    return str(uuid.uuid5(uuid.UUID(document.id), f"outline\n{document.revision}"))
+
+
+def outline_payload(document: Document, outline: Outline) -> Payload:
+    of = {"document_id": document.id, "revision": document.revision}
+    return {"kind": "outline", **of, "outline": dump(outline)}
+
+
+def to_outline(payload: Payload) -> tuple[str, Outline]:
+    """With the id of its document."""
+    return payload["document_id"], load(payload["outline"])

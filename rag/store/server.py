@@ -6,13 +6,14 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException
 
-from rag.errors import CollectionNotFound, StoreUnavailable
+from rag.errors import CollectionExists, CollectionNotFound, StoreUnavailable
 from rag.ports import Index
 from rag.store.collection import Collection
 from rag.store.points import (
@@ -31,8 +32,22 @@ from rag.store.points import (
 )
 
 PREFIX = "openbook_"  # a server may hold other people's collections
+Consistency = int | Literal["majority", "quorum", "all"]
 _PAGE = 1000
 _VALUES = 1_000_000  # different values of a field that are told at most
+# Where vectors are quantized: twice as many as are wanted are found by them, and scored by the exact ones.
+_RESCORED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True, oversampling=2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How a Qdrant cluster divides and copies the collections that are made; None leaves it to the server. A write is
+    done when ``write`` copies have it. ``read`` copies are asked: so many, or a majority, quorum or all."""
+
+    shards: int | None = None
+    replicas: int | None = None
+    write: int | None = None
+    read: Consistency | None = None
 
 
 @contextmanager
@@ -50,10 +65,19 @@ def _mapped() -> Iterator[None]:
 
 
 class ServerStore:
-    """Collections are aliases, so that one can take another's place in one step."""
+    """Collections are aliases, so that one can take another's place in one step. New ones are ``quantized``: a byte for
+    each number in memory, which is how candidates are found; the exact vectors, which score them, on the disk."""
 
-    def __init__(self, client: QdrantClient, *, embedder: str, dimension: int) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: QdrantClient,
+        *,
+        embedder: str,
+        dimension: int,
+        copies: Copies | None = None,
+        quantized: bool = False,
+    ) -> None:
+        self._client, self._copies, self._quantized = client, copies or Copies(), quantized
         self._dimension = dimension
         self._fingerprint = fingerprint_payload(embedder, dimension)
         self._lock = threading.Lock()
@@ -72,7 +96,7 @@ class ServerStore:
             elif collection not in self._indexed:  # one from before may lack a field's index
                 ServerPoints(self._client, there[collection]).index_fields()
             self._indexed.add(collection)
-            points = ServerPoints(self._client, alias)
+            points = ServerPoints(self._client, alias, self._copies.read)
             if not any_embedder:
                 check_fingerprint(collection, points.get([META_ID])[0], self._fingerprint)
             return Collection(collection, points, exclusive=False)
@@ -90,6 +114,16 @@ class ServerStore:
             ]
             self._client.update_collection_aliases(changes)
             self._client.delete_collection(there[collection])
+
+    def rename(self, collection: str, to: str) -> None:
+        with self._lock, _mapped():
+            there = self._aliases()
+            if check_name(to) in there:
+                raise CollectionExists.of(to)
+            if check_name(collection) not in there:
+                raise CollectionNotFound.of(collection, sorted(there))
+            changes: list[models.AliasOperations] = [_unnamed(collection), _named(to, there[collection])]
+            self._client.update_collection_aliases(changes)
 
     def drop(self, collection: str) -> None:
         with self._lock, _mapped():
@@ -113,10 +147,11 @@ class ServerStore:
         name = f"{alias}-{uuid.uuid4().hex}"
         self._client.create_collection(
             name,
-            vectors_config={
-                DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
-            },
+            vectors_config={DENSE: _dense(self._dimension, quantized=self._quantized)},
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            shard_number=self._copies.shards,
+            replication_factor=self._copies.replicas,
+            write_consistency_factor=self._copies.write,
         )
         points = ServerPoints(self._client, name)
         points.index_fields()
@@ -127,8 +162,11 @@ class ServerStore:
 class ServerPoints:
     """store.points.Points over one server collection. Every update waits until it is applied and logged."""
 
-    def __init__(self, client: QdrantClient, name: str) -> None:
+    def __init__(self, client: QdrantClient, name: str, read: Consistency | None = None) -> None:
         self._client, self._name = client, name
+        self._read = (
+            None if read is None else read if isinstance(read, int) else models.ReadConsistencyType(read)
+        )
 
     def index_fields(self) -> None:
         """Those that are there already cost nothing."""
@@ -154,11 +192,14 @@ class ServerPoints:
         if not ids:
             return []
         with _mapped():
-            return [cast(Payload, record.payload) for record in self._client.retrieve(self._name, list(ids))]
+            found = self._client.retrieve(self._name, list(ids), consistency=self._read)
+        return [cast(Payload, record.payload) for record in found]
 
     def dense(self, ids: Sequence[str]) -> dict[str, list[float]]:
         with _mapped():
-            found = self._client.retrieve(self._name, list(ids), with_payload=False, with_vectors=[DENSE])
+            found = self._client.retrieve(
+                self._name, list(ids), with_payload=False, with_vectors=[DENSE], consistency=self._read
+            )
         return {str(record.id): cast(Any, record.vector)[DENSE] for record in found}
 
     def scroll(self, where: Where) -> Iterator[Payload]:
@@ -166,7 +207,11 @@ class ServerPoints:
         while True:
             with _mapped():
                 records, offset = self._client.scroll(
-                    self._name, scroll_filter=_filter(where), limit=_PAGE, offset=offset
+                    self._name,
+                    scroll_filter=_filter(where),
+                    limit=_PAGE,
+                    offset=offset,
+                    consistency=self._read,
                 )
             yield from (cast(Payload, record.payload) for record in records)
             if offset is None:
@@ -185,19 +230,39 @@ class ServerPoints:
         using = SPARSE if isinstance(query, Sparse) else DENSE
         with _mapped():
             found = self._client.query_points(
-                self._name, query=vector, using=using, query_filter=_filter(where), limit=limit
+                self._name,
+                query=vector,
+                using=using,
+                query_filter=_filter(where),
+                limit=limit,
+                search_params=_RESCORED if using == DENSE else None,
+                consistency=self._read,
             )
         return [(str(point.id), cast(Payload, point.payload), point.score) for point in found.points]
 
     def values(self, field: str, where: Where) -> list[str]:
         with _mapped():
             found = self._client.facet(
-                self._name, field, facet_filter=_filter(where), limit=_VALUES, exact=True
+                self._name,
+                field,
+                facet_filter=_filter(where),
+                limit=_VALUES,
+                exact=True,
+                consistency=self._read,
             )
         return [str(hit.value) for hit in found.hits]
 
     def flush(self) -> None:
         """The server logs an update before it acknowledges it."""
+
+
+def _dense(dimension: int, *, quantized: bool) -> models.VectorParams:
+    params = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+    if quantized:
+        params.memory = models.Memory.COLD
+        scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, memory=models.Memory.PINNED)
+        params.quantization_config = models.ScalarQuantization(scalar=scalar)
+    return params
 
 
 def _named(collection: str, name: str) -> models.CreateAliasOperation:
