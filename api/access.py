@@ -1,13 +1,14 @@
-"""What every request passes through: one structured line, an id, the last catch of errors, the host check."""
+"""What every request passes through: an id and one structured line, the last catch of errors, the checks of host and
+origin, and the end of the service."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 import logging
-import time
-import uuid
+import re
 from collections.abc import Collection
+from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,12 +16,23 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
+from api.metrics import Metrics
+from api.record import CURRENT, OTHER, REQUEST_ID, Record, id_of
+from api.tracing import Tracing
+from rag.correlation import Correlation, correlated
+from rag.stopping import Stopping
 
 log = logging.getLogger("openbook.access")
 
+SAFE = ("GET", "HEAD", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+QUIET = ("/healthz", "/readyz", "/metrics")
+WHILE_STOPPING = ("/healthz", "/metrics")  # what is answered to the end
+
 
 class AccessLog:
-    """ASGI middleware, the outermost; a reply carries its line's id as ``X-Request-Id``."""
+    """ASGI middleware, the outermost: a request has an id, which its reply carries as ``X-Request-Id`` and the model
+    server is given on, and when it has been served, a line, its metrics and the end of its span."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,43 +41,84 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        line = {
-            "request": uuid.uuid4().hex[:12],
-            "method": scope["method"],
-            "path": scope["path"],
-            "status": 0,
-        }
+        headers, state = Headers(scope=scope), scope["state"]
+        metrics: Metrics = state["metrics"]
+        tracing: Tracing | None = state["tracing"]
+        record = Record(id_of(headers.get(REQUEST_ID)), method_of(scope))
+        given_on = tracing.begin(record, headers) if tracing else {}
+        token = CURRENT.set(record)
+        try:
+            with correlated(Correlation(record.id, given_on)), metrics.in_progress.track_inprogress():
+                await self._serve(record, scope, receive, send)
+        finally:
+            CURRENT.reset(token)
+            record.route = route_of(scope)
+            if caller := state.get("caller"):
+                record.noted["key"] = caller.name
+            line = record.line()
+            metrics.request(record, line["seconds"])
+            if tracing:
+                tracing.end(record)
+            # Probes come every few seconds and say nothing.
+            level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
+            log.log(level, "%s", json.dumps(line), extra={"fields": line})
 
+    async def _serve(self, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                line["status"] = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", str(line["request"]).encode())]
+                record.status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID.encode(), record.id.encode())]
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         except Exception:
-            log.exception("request %s failed", line["request"])
-            if line["status"]:  # the reply has begun: to break it off is all that can be done
+            log.exception("request %s failed", record.id)
+            record.error = record.error or "RagError"
+            if record.status:  # the reply has begun: to break it off is all that can be done
                 raise
             await problems.unexpected()(scope, receive, noting)
-        finally:
-            line["seconds"] = round(time.perf_counter() - began, 4)
-            # Probes come every few seconds and say nothing.
-            level = logging.DEBUG if scope["path"] in ("/healthz", "/readyz") else logging.INFO
-            log.log(level, "%s", json.dumps(line))
+
+
+def method_of(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else OTHER
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the path that was found for a request."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "")) or OTHER
+
+
+class WhileServing:
+    """ASGI middleware: when the service is about to stop, new requests are told so, and those that it has are
+    finished. Not waited for is who listens for what agents may be told one day."""
+
+    def __init__(self, app: ASGIApp, listening: str) -> None:
+        self._app, self._listening = app, listening
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        stopping: Stopping = scope["state"]["engine"].rag.stopping
+        if stopping.begun and scope["path"] not in WHILE_STOPPING:
+            await problems.stopping(scope["path"])(scope, receive, send)
+            return
+        listens = scope["method"] == "GET" and scope["path"] == self._listening
+        with nullcontext() if listens else stopping.work():
+            await self._app(scope, receive, send)
 
 
 class SmallBodiesOnly:
-    """ASGI middleware: a body is read into memory before it is looked at, so its size is bounded; but for those of the
-    paths ``streamed``, which count for themselves."""
+    """ASGI middleware: a body is read into memory before it is looked at, so its size is bounded; but for those of
+    paths that are ``streamed``, which count for themselves."""
 
-    def __init__(self, app: ASGIApp, limit: int, streamed: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, limit: int, streamed: re.Pattern[str]) -> None:
         self._app, self._limit, self._streamed = app, limit, streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") in self._streamed:
+        if self._streamed.fullmatch(scope.get("path", "")):
             await self._app(scope, receive, send)
             return
         received = 0
@@ -103,6 +156,40 @@ class OwnNamesOnly:
         except ValueError:
             return False
         return name == self._host or is_loopback(name)
+
+
+class OwnOriginsOnly:
+    """ASGI middleware: a web page of another site must not change anything here, nor speak to the ``guarded`` paths at
+    all. Browsers name the page's site in the Origin header, programs send none. Beyond this machine a name that was
+    made to resolve here looks like one of its own: such a page has no key, and reaches no guarded path."""
+
+    def __init__(self, app: ASGIApp, guarded: Collection[str], allowed: Collection[str] = ()) -> None:
+        self._app, self._guarded, self._allowed = app, guarded, allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if origin is not None and not self._may(origin, scope, headers):
+            reply = problems.http(
+                403, f"Pages of {origin[:200]} have no access.", "Programs send no Origin header."
+            )
+            await reply(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _may(self, origin: str, scope: Scope, headers: Headers) -> bool:
+        guarded = scope["path"] in self._guarded
+        if origin in self._allowed or (scope["method"] in SAFE and not guarded):
+            return True
+        try:
+            site = urlsplit(origin)
+            own = site.netloc == headers.get("host", "")
+            return own and (is_loopback(site.hostname or "") or not guarded)
+        except ValueError:
+            return False
 
 
 def is_loopback(host: str) -> bool:
