@@ -17,9 +17,9 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /app
 
 # The environment first: it changes less often than the code, and is most of the image.
-COPY locks/app.lock locks/
+COPY locks/app.lock locks/torch-x86_64-cuda.lock locks/torch-aarch64-cuda.lock locks/
 RUN pip install --no-deps -r locks/app.lock \
- && pip install --constraint locks/app.lock "$(sed -n 's/^# \(torch==.*\)/\1/p' locks/app.lock)" ${TORCH_PIP_ARGS}
+ && pip install --constraint locks/app.lock --constraint "locks/torch-$(uname -m)-cuda.lock" "$(sed -n 's/^# \(torch==.*\)/\1/p' locks/app.lock)" ${TORCH_PIP_ARGS}
 
 COPY pyproject.toml README.md LICENSE ./
 COPY openbook openbook

@@ -6,21 +6,23 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
 
+from api.finding import Check, Finding, findings
 from api.schemas import Readiness
 from ingest.formats.legacy import libreoffice
 from rag import owner
-from rag.compose import chat_client, embedder_of, open_store, token_counter
-from rag.errors import RagError
+from rag.compose import chat_client, embedder_of, open_store, reranker_of, token_counter
+from rag.errors import ModelError, RerankerUnavailable
 from rag.remote import Remote
+from rag.roles import settings_of
+from rag.served import FAST
 from rag.settings import Settings
 
-Verdict = Literal["ok", "warn", "fail"]
 PACKAGES = (
     "fastapi",
     "qdrant-client",
@@ -37,36 +39,24 @@ _VLLM_VERSION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    name: str
-    verdict: Verdict
-    detail: str
-    mend: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """One finding after another; none of them raises."""
-    checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
+    checks: tuple[Check, ...] = (
         ("python", _python),
         ("packages", _packages),
         ("disk", _disk),
         ("data folder", _data_folder),
         ("store", _store),
         ("embedder", _embedder),
+        *((("reranker", _reranker),) if settings.rerank_url else ()),
         ("readers", _readers),
         ("vllm", _vllm),
         ("model", _model),
+        *((f"model {name}", partial(_other, name)) for name in settings.named[1:]),
         ("tokenizer", _tokenizer),
         ("service", _service),
     )
-    for name, check in checks:
-        try:
-            yield check(settings)
-        except RagError as error:
-            yield Finding(name, "fail", error.message, error.hint)
-        except Exception as error:  # noqa: BLE001 - a broken installation fails in its own ways
-            yield Finding(name, "fail", repr(error), "Run: make setup")
+    yield from findings(checks, settings)
 
 
 def _python(_settings: Settings) -> Finding:
@@ -126,6 +116,18 @@ def _embedder(settings: Settings) -> Finding:
     return Finding("embedder", "ok", f"{embedder.name}, {embedder.dimension} dimensions, {embedder.kind}")
 
 
+def _reranker(settings: Settings) -> Finding:
+    """One on a server: without it questions are answered in another order."""
+    with ExitStack() as stack:
+        reranker = reranker_of(settings, stack)
+        assert reranker is not None
+        try:
+            reranker.score("a test", ["a test"])
+        except RerankerUnavailable as error:
+            return Finding("reranker", "warn", error.message, error.hint)
+        return Finding("reranker", "ok", f"{reranker.name} at {settings.rerank_url}")
+
+
 def _readers(_settings: Settings) -> Finding:
     if program := libreoffice():
         return Finding("readers", "ok", f"old Word and PowerPoint files through {program}")
@@ -165,6 +167,17 @@ def _model(settings: Settings) -> Finding:
     return Finding("model", "ok", f"{settings.vllm_model.name}, {size:.1f} GiB")
 
 
+def _other(name: str, settings: Settings) -> Finding:
+    """One that has another to stand in for it, or that is asked only where it is named."""
+    where = "OPENBOOK_FAST_URL or OPENBOOK_FAST_VLLM_MODEL" if name == FAST else "OPENBOOK_MODELS"
+    try:
+        found = _model(settings_of(settings)[name])
+    except ModelError as error:
+        found = Finding("", "warn", error.message)
+    mend = "" if found.verdict == "ok" else f"{where} says where it is."
+    return replace(found, name=f"model {name}", mend=mend)
+
+
 async def _served(settings: Settings) -> str:
     client = chat_client(settings, None)
     try:
@@ -202,4 +215,6 @@ def _service(settings: Settings) -> Finding:
 def unready(service: Remote) -> str:
     """What the service still waits for; empty when it is ready."""
     readiness: Readiness = service.call("GET", "/readyz", Readiness, accept=(200, 503))
+    if readiness.ready:  # a model that another stands in for may be down
+        return ""
     return "; ".join(f"{name}: {check.detail}" for name, check in readiness.checks.items() if not check.ok)
