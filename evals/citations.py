@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ingest.media_types import SNIFF, by_name, sniffed
 from ingest.parse import parse
 from ingest.parsed import Parsed
+from ingest.repository.git import containing
 from ingest.sources import media_type_of
 from rag.errors import RagError
 from rag.types import Answer, Citation, Place
@@ -26,20 +28,31 @@ class Verdict:
 
 def verify(answer: Answer) -> Iterator[Verdict]:
     """A verdict for each citation. Sources are files that this machine can read."""
-    read: dict[str, Parsed] = {}
+    read: dict[tuple[str, str], Parsed] = {}
     for citation in answer.citations:
+        source = citation.source, citation.commit
         try:
-            if citation.source not in read:
-                read[citation.source] = _read(citation.source)
-            problem = _problem(citation, read[citation.source])
+            if source not in read:
+                read[source] = _read(*source)
+            problem = _problem(citation, read[source])
         except (OSError, RagError) as error:
             problem = f"the source cannot be read again: {error}"
         yield Verdict(citation.number, citation.source, citation.quote, problem)
 
 
-def _read(source: str) -> Parsed:
+def _read(source: str, commit: str) -> Parsed:
+    """At its commit, where it has one that is still there."""
     path = Path(unquote(urlsplit(source).path))
-    return parse(path.read_bytes(), path.name, media_type_of(path))
+    data = _committed(path, commit) if commit else None
+    if data is None:
+        return parse(path.read_bytes(), path.name, media_type_of(path))
+    return parse(data, path.name, by_name(path.name) or sniffed(data[:SNIFF]))
+
+
+def _committed(path: Path, commit: str) -> bytes | None:
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    git = containing(folder)
+    return git.file(commit, path.relative_to(git.root).as_posix()) if git else None
 
 
 def _problem(citation: Citation, parsed: Parsed) -> str:

@@ -59,6 +59,30 @@ def eval_retrieval(
     )
 
 
+@evaluation.command("code")
+def eval_code(
+    folder: Annotated[Path, typer.Argument(help="A folder as SWE-QA, CoSQA or BEIR lays it out.")],
+    code: Annotated[
+        Path | None, typer.Option(help="Where the source distributions of SWE-QA's projects lie, unpacked.")
+    ] = None,
+    project: Annotated[str | None, typer.Option(help="One of SWE-QA's projects; by default all.")] = None,
+    split: Annotated[str | None, typer.Option(help="Which judgements of CoSQA or BEIR.")] = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    json_file: FileOption = None,
+    compare: CompareOption = None,
+) -> None:
+    """How well the files or functions that a question about code is about are ranked, beside BM25 on whole files."""
+    data = choose.code(folder, code, project, split)
+    sampled = {name: each.sample(limit, seed) for name, each in data.items()}
+    perform(
+        "code",
+        lambda begin: run.evaluate_code(load_settings(), sampled, folder, seed=seed, begin=begin),
+        json_file,
+        compare,
+    )
+
+
 @evaluation.command("answers")
 def eval_answers(
     path: Annotated[

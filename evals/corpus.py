@@ -6,10 +6,12 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
+from pathlib import Path
 
 from evals.datasets.values import Corpus, Record
 from evals.progress import Begin, Done
-from ingest.parsed import Parsed, Region
+from ingest.code.languages import of_media_type
+from ingest.code.parser import parsed_as
 from ingest.passages import max_characters_for, passages
 from ingest.pipeline import Ingestion
 from ingest.report import FileResult
@@ -19,6 +21,7 @@ from rag.errors import BadRequest
 from rag.indexed import dense_text
 from rag.language import language_of
 from rag.ports import Write
+from rag.prompt import passage_pieces
 from rag.types import Document, Passage
 
 COLLECTION = "evaluation"
@@ -36,28 +39,31 @@ async def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
             await to_end(_write_records, rag, some)
             done(len(some))
     if corpus.files:
-        await _write_files(rag, corpus, begin("reading files", len(corpus.files)))
+        await _write_files(rag, list(corpus.files.values()), begin("reading files", len(corpus.files)))
+    if corpus.folder:
+        await _write_folder(rag, corpus.folder, begin("reading the code", len(corpus.names)))
 
 
 def _write_records(rag: Rag, records: Sequence[Record]) -> None:
-    some = [_document(rag, record) for record in records]
+    some = [document(rag, record, COLLECTION) for record in records]
     vectors = rag.embedder.embed([dense_text(d, tile) for d, tiles in some for tile in tiles])
     writes, first = [], 0
-    for document, tiles in some:
-        writes.append(Write(document, tiles, vectors[first : first + len(tiles)]))
+    for made, tiles in some:
+        writes.append(Write(made, tiles, vectors[first : first + len(tiles)]))
         first += len(tiles)
     rag.store.open(COLLECTION).put_all(writes)
 
 
-def _document(rag: Rag, record: Record) -> tuple[Document, list[Passage]]:
+def document(rag: Rag, record: Record, collection: str) -> tuple[Document, list[Passage]]:
     id_ = str(uuid.uuid5(uuid.NAMESPACE_URL, record.uri))
     content = hashlib.sha256(record.text.encode()).hexdigest()
-    parsed = Parsed(record.text, record.title, (Region(0),))
+    parsed = parsed_as(of_media_type(record.media_type), record.text, record.title, record.title)
     tiles = passages(parsed, id_, content, rag.tokens.count, max_characters_for(rag.embedder.max_tokens))
+    rag.tokens.keep(passage_pieces(tiles))
     return (
         Document(
             id=id_,
-            collection=COLLECTION,
+            collection=collection,
             source=record.uri,
             title=record.title,
             media_type=record.media_type,
@@ -68,13 +74,23 @@ def _document(rag: Rag, record: Record) -> tuple[Document, list[Passage]]:
             passages=len(tiles),
             tokenizer=rag.tokens.name,
             language=language_of(record.text),
+            code=parsed.outline.language if parsed.outline else "",
         ),
         tiles,
     )
 
 
-async def _write_files(rag: Rag, corpus: Corpus, done: Done) -> None:
-    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(list(corpus.files.values()))
+async def _write_folder(rag: Rag, folder: Path, done: Done) -> None:
+    """As it would be read for a user: what is no text, or no code of the project's own, is left out."""
+    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run([folder])
+    async with aclosing(stepwise(run)) as events:
+        async for event in events:
+            if isinstance(event, FileResult):
+                done(1)
+
+
+async def _write_files(rag: Rag, files: Sequence[Path], done: Done) -> None:
+    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(files)
     async with aclosing(stepwise(run)) as events:
         async for event in events:
             if isinstance(event, FileResult):

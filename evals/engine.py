@@ -24,6 +24,7 @@ from rag.compose import (
 )
 from rag.models.embed_cache import CachedEmbedder
 from rag.models.vllm_process import VllmProcess
+from rag.served import Models
 from rag.settings import Settings
 from rag.store.edge import EdgeStore
 
@@ -58,7 +59,8 @@ async def open_bench(settings: Settings) -> AsyncIterator[Bench]:
         tokens = await asyncio.to_thread(token_counter, settings, stack)
         generator = chat_client(settings, server, tokens.encode)
         stack.push_async_callback(generator.close)
-        rag = Rag(store, cached, tokens, generator, limits(settings), costs=costs(settings, server))
+        known = costs(settings, server)
+        rag = Rag(store, cached, Models.alone(generator, tokens, limits(settings), costs=known))
         yield Bench(rag, server)
 
 

@@ -41,7 +41,7 @@ async def timed(rag: Rag, messages: Sequence[Message], max_tokens: int) -> Timed
     """Raises ModelUnavailable, ContextTooLong and ModelRefused."""
     began, first = time.perf_counter(), None
     text, usage = "", None
-    stream = rag.generator.stream(messages, max_tokens=max_tokens, temperature=0.0)
+    stream = rag.generator.stream(messages, max_tokens=max_tokens)
     async with aclosing(stream) as deltas:
         async for delta in deltas:
             if delta.text and first is None:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from evals import virtual_time
-from rag.admission import Gate, Ticket, slices
+from rag.admission import Gate, Ticket
 from rag.errors import Overloaded
 from rag.prefill import Cost
+from rag.slices import slices
 
 BLOCK = 16  # tokens of a block of the server's cache
 SHORT, LONG = 2048, 131072  # tokens

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evals import answers, baseline, corpus, needle, retrieval
 from evals.baseline import LlamaIndex
+from evals.bm25_files import Bm25Files
 from evals.datasets.values import Cases, Corpus, Rankings
 from evals.engine import Bench, open_bench
 from evals.generation import served
 from evals.progress import Begin
-from evals.report import Outcome, about
-from evals.systems import Openbook, System, halves
-from rag.compose import ModelServer, open_rag
+from evals.report import Outcome, Scores, about
+from evals.systems import Openbook, Ranker, System, halves
+from rag.children import ModelServer
+from rag.compose import open_rag
 from rag.ports import ModelInfo
+from rag.question import Filter
 from rag.settings import Settings
 
 NO_MODEL = "No model was asked: figures are of what is read, not of answers. With --generate one is."
@@ -29,6 +33,32 @@ async def evaluate_retrieval(
         scores = await retrieval.evaluate(data, [*_systems(ours, theirs), *halves(ours)], begin)
         counts = {"documents": len(data.corpus.records), "queries": len(data.queries)}
         return Outcome("retrieval", scores, about(bench.rag, path, counts, None, kind=data.kind), seed)
+
+
+async def evaluate_code(
+    settings: Settings, projects: Mapping[str, Rankings], path: Path, *, seed: int, begin: Begin
+) -> Outcome:
+    """Each project in a store of its own; its figures bear its name."""
+    scores: Scores = {}
+    counts: dict[str, int] = {}
+    for name, data in projects.items():
+        async with open_bench(settings) as bench:
+            ours, _ = await _written(bench, data.corpus, False, begin)
+            ours = replace(ours, among=Filter(types=data.types))
+            systems: list[Ranker] = [ours, *halves(ours), Bm25Files(ours)]
+            found = await retrieval.evaluate(data, systems, begin)
+            for system, cases in found.items():
+                named = {
+                    id_: {f"{name} {measure}": s for measure, s in case.items()}
+                    for id_, case in cases.items()
+                }
+                scores.setdefault(system, {}).update(named)
+            counts |= {
+                f"{name} files": bench.rag.store.open(corpus.COLLECTION).size()[0],
+                name: len(data.queries),
+            }
+            told = about(bench.rag, path, counts, None, kind=data.kind)
+    return Outcome("code", scores, told, seed)
 
 
 async def evaluate_answers(

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from evals.corpus import COLLECTION
 from rag.answer import Rag
-from rag.question import Question
+from rag.question import Filter, Question
 from rag.types import Answer, Block, Candidate, Citation, Passage, Place, Span
 
 # A document of several passages is ranked by its best one: so many passages for each document asked for.
@@ -70,10 +70,12 @@ class Openbook:
 
     rag: Rag
     names: Mapping[str, str]
+    among: Filter = field(default_factory=Filter)
     name: str = field(default="openbook", init=False)
 
     async def rank(self, query: str, limit: int) -> list[str]:
-        hits = await self.rag.search(Question(query, COLLECTION), limit * _PASSAGES_A_DOCUMENT)
+        question = Question(query, COLLECTION, among=self.among)
+        hits = await self.rag.search(question, limit * _PASSAGES_A_DOCUMENT)
         return list(dict.fromkeys(self.named(hit.document.source) for hit in hits))[:limit]
 
     async def read(self, question: str, budget: int) -> Reading:
@@ -121,7 +123,7 @@ class Half:
     def _ranked(self, query: str, limit: int) -> list[str]:
         rag = self.ours.rag
         found = rag.store.open(COLLECTION).candidates(
-            query, rag.embedder.embed_query(query), limit * _PASSAGES_A_DOCUMENT
+            query, rag.embedder.embed_query(query), limit * _PASSAGES_A_DOCUMENT, self.ours.among or None
         )
         scores = [(self._score(each), each.document.source) for each in found]
         ranked = [source for score, source in sorted(scores, reverse=True) if score > 0]

@@ -235,3 +235,40 @@ def eval_data() -> Path:
     if not EVAL_DATA:
         pytest.skip("OPENBOOK_EVAL_DATA names no folder of published questions")
     return Path(EVAL_DATA)
+
+
+@pytest.fixture
+def sweqa(tmp_path: Path) -> Path:
+    lines(tmp_path / "questions" / "tap.jsonl", [{"question": "Who opens?"}, {"question": "Who shuts?"}])
+    (tmp_path / "questions" / "file_qrels").mkdir()
+    (tmp_path / "questions" / "file_qrels" / "tap.tsv").write_text(
+        "# relative to tap-1.0\nquery-id\tcorpus-id\tscore\ntap-01\tsrc/tap.py\t1\n"
+    )
+    source = tmp_path / "code" / "tap-1.0" / "src" / "tap.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("def shut(): ...\n")
+    return tmp_path
+
+
+def test_questions_on_code_bases(sweqa: Path) -> None:
+    (project,) = choose.code(sweqa / "questions", sweqa / "code").items()
+    name, data = project
+    assert (name, data.kind, data.types) == ("tap", "sweqa", ("py",))
+    assert data.queries == {"tap-01": "Who shuts?"}
+    assert data.relevant == {"tap-01": {"src/tap.py": 1}}
+    source = sweqa / "code" / "tap-1.0" / "src" / "tap.py"
+    assert data.corpus.names == {source.as_uri(): "src/tap.py"}
+
+
+def test_questions_on_code_say_where_the_code_is_to_lie(sweqa: Path) -> None:
+    with pytest.raises(BadRequest, match="does not hold"):
+        choose.code(sweqa / "questions")
+    with pytest.raises(BadRequest, match="knows tap, not nut"):
+        choose.code(sweqa / "questions", sweqa / "code", "nut")
+    (sweqa / "code" / "tap-2.0").mkdir()
+    with pytest.raises(BadRequest, match="2 folders tap-VERSION"):
+        choose.code(sweqa / "questions", sweqa / "code")
+
+
+def test_rankings_of_functions_are_a_project_of_their_own(beir: Path) -> None:
+    assert list(choose.code(beir)) == ["beir"]

@@ -26,7 +26,7 @@ from evals.prefill.workloads import Turn
 from evals.report import Outcome
 from evals.systems import Openbook, Reading
 from fake_engine import engine_over, fake_store
-from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator
+from fakes import Costly, FakeCounter, FakeEmbedder, FakeGenerator, change, rag_of
 from openbook.app import app
 from rag.admission import Gate, Rules
 from rag.answer import Limits, Rag
@@ -77,7 +77,7 @@ def rag(tmp_path: Path) -> Iterator[Rag]:
 
 
 async def test_openbook_is_asked_by_its_own_flow(rag: Rag) -> None:
-    rag.limits = Limits(context_tokens=35)
+    change(rag, limits=Limits(context_tokens=35))
     asker = AskOpenbook(Openbook(rag, Corpus(RECORDS).names))
     asked = await asker.ask(CASES[0].question, 1)
     assert [(each.document, each.text) for each in asked.reading.extracts] == [("tides", RECORDS[0].text)]
@@ -88,7 +88,7 @@ async def test_openbook_is_asked_by_its_own_flow(rag: Rag) -> None:
 
 
 async def test_follow_ups_of_openbook_go_on_with_what_was_read(rag: Rag) -> None:
-    rag.limits = Limits(context_tokens=35)
+    change(rag, limits=Limits(context_tokens=35))
     asker = AskOpenbook(Openbook(rag, {}))
     for case in CASES:
         await asker.ask(case.question, 8, conversation="0")
@@ -224,7 +224,7 @@ async def test_short_questions_are_asked_while_long_ones_run(rag: Rag) -> None:
             async for delta in super().stream(messages, **options):
                 yield delta
 
-    rag.generator = Slow("Yes.")
+    change(rag, generator=Slow("Yes."))
     rag.serving.gate = Gate(
         Rules(prefills_at_once=2)
     )  # slices, that would let it pass, need a server that caches
@@ -242,7 +242,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubLlm]:
         store = fake_store(tmp_path / "bench")
         client = ChatClient(lambda: str(settings.llm_url))
         try:
-            yield Bench(Rag(store, FakeEmbedder(), FakeCounter(), client, Limits()), None)
+            yield Bench(rag_of(store, FakeEmbedder(), FakeCounter(), client, Limits()), None)
         finally:
             await client.close()
             store.close()

@@ -21,7 +21,7 @@ from evals.engine import Bench, scratch
 from evals.report import Outcome
 from evals.systems import Cited, Extract, Openbook, Reading, Said, holds
 from fake_engine import engine_over, fake_store, opener
-from fakes import FakeEmbedder, FakeGenerator, document, passages
+from fakes import FakeEmbedder, FakeGenerator, change, document, passages
 from openbook.app import app
 from rag import prompt
 from rag.answer import Rag
@@ -84,7 +84,7 @@ def test_pages_are_read_where_some_of_each_is() -> None:
 
 
 async def test_reading_asks_no_model_and_keeps_to_the_budget(rag: Rag) -> None:
-    rag.generator = FakeGenerator(error=ModelUnavailable("It is off."))
+    change(rag, generator=FakeGenerator(error=ModelUnavailable("It is off.")))
     ours = Openbook(rag, Corpus(RECORDS).names)
     reading = await ours.read("How far does the tide rise at the northern pier?", 35)
     assert [extract.document for extract in reading.extracts] == ["tides"]
@@ -229,19 +229,20 @@ def test_needles_are_of_their_seed() -> None:
 
 
 async def test_needles_are_asked_in_the_users_text_and_long_contexts_are_left_out(rag: Rag) -> None:
-    rag.generator = FakeGenerator(f"It is {needle.needle(0, 0).answer}.")
+    model = FakeGenerator(f"It is {needle.needle(0, 0).answer}.")
+    change(rag, generator=model)
     found, said, notes = await needle.evaluate(rag, corpus.COLLECTION, [60, 10_000], [0, 100], 1, 0, quiet)
     assert found == {f"60/{depth}/0": {f"60 tokens, {depth} %": (1.0, 1.0)} for depth in (0, 100)}
-    assert said == {f"60/{depth}/0": rag.generator.reply for depth in (0, 100)}
+    assert said == {f"60/{depth}/0": model.reply for depth in (0, 100)}
     assert "10000 tokens are more than the window of fake-model leaves" in notes[0]
-    asked = rag.generator.sent[0][1].content
+    asked = model.sent[0][1].content
     assert needle.needle(0, 0).sentence in asked
     assert "harbour boat" in asked
-    assert rag.generator.sent[0][0].content == prompt.SYSTEM
+    assert model.sent[0][0].content == prompt.SYSTEM
 
 
 async def test_a_needle_that_is_not_found(rag: Rag) -> None:
-    rag.generator = FakeGenerator("I do not know.")
+    change(rag, generator=FakeGenerator("I do not know."))
     found, _, _ = await needle.evaluate(rag, corpus.COLLECTION, [20], [50], 2, 0, quiet)
     assert [score for cell in found.values() for score in cell.values()] == [(0, 1), (0, 1)]
 
@@ -344,6 +345,26 @@ def test_eval_retrieval(bench: FakeGenerator, beir: Path, tmp_path: Path) -> Non
     assert str(tmp_path) not in json.dumps(data)
     again = invoke("retrieval", str(beir), "--compare", str(tmp_path / "run.json"))
     assert "within chance" in again.stdout
+    assert bench.sent == []
+
+
+def test_eval_code_ranks_files_beside_bm25_on_whole_files(bench: FakeGenerator, tmp_path: Path) -> None:
+    source = tmp_path / "code" / "tap-1.0" / "src"
+    source.mkdir(parents=True)
+    (source / "open.py").write_text("def open_tap():\n    turn_left()\n")
+    (source / "shut.py").write_text("def shutValve():\n    turn_right()\n")
+    (source / "notes.md").write_text("# How the valve is shut\n")
+    (tmp_path / "tap.jsonl").write_text('{"question": "How is the valve shut?"}\n')
+    (tmp_path / "file_qrels").mkdir()
+    (tmp_path / "file_qrels" / "tap.tsv").write_text("query-id\tcorpus-id\tscore\ntap-00\tsrc/shut.py\t1\n")
+    done = invoke(
+        "code", str(tmp_path), "--code", str(tmp_path / "code"), "--json", str(tmp_path / "run.json")
+    )
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["tap", "MRR@10", *["1.000", "1.000-1.000"] * 4, "1"] in rows
+    data = json.loads((tmp_path / "run.json").read_text())
+    assert set(data["scores"]) == {"openbook", "cosine", "bm25", "bm25 on files"}
+    assert data["about"]["data"]["tap files"] == 3
     assert bench.sent == []
 
 

@@ -84,7 +84,7 @@ async def test_the_salt_is_put_into_what_a_client_sends_and_the_request_is_kept(
     salted = Salted("pepper", httpx.MockTransport(server))
     client = ChatClient(lambda: "http://server/v1", api_key="key", transport=salted)
     messages = [Message("user", words(40, "text", ["a", "b"]))]
-    deltas = [d async for d in client.stream(messages, max_tokens=1, temperature=0.0)]
+    deltas = [d async for d in client.stream(messages, max_tokens=1)]
     assert deltas[-1].usage
     assert deltas[-1].usage.cached == 0
     assert server.bodies[0]["cache_salt"] == "pepper"

@@ -185,9 +185,9 @@ async def test_openbook_s_client_is_content(model: Model) -> None:
         try:
             assert (await asking.model()).window == WINDOW
             messages = [Message("user", "<document [3] a.md>\nAll is well.\n</document>\n\nQuestion: How?")]
-            deltas = [d async for d in asking.stream(messages, max_tokens=50, temperature=0)]
+            deltas = [d async for d in asking.stream(messages, max_tokens=50)]
             with pytest.raises(ContextTooLong) as refused:
-                await anext(asking.stream([Message("user", "well " * WINDOW)], max_tokens=5, temperature=0))
+                await anext(asking.stream([Message("user", "well " * WINDOW)], max_tokens=5))
         finally:
             await asking.close()
     assert "".join(delta.text for delta in deltas) == "All is well. [3]"

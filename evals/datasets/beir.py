@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 from evals.datasets.reading import jsonl, reading, tsv
@@ -38,11 +39,14 @@ def records(folder: Path) -> tuple[Record, ...]:
 
 
 def judgements(folder: Path, split: str | None) -> Mapping[str, Mapping[str, int]]:
-    path = _qrels(folder, split)
+    return graded(_qrels(folder, split))
+
+
+def graded(path: Path) -> Mapping[str, Mapping[str, int]]:
+    """By query the documents that are relevant to it. Comments begin with a number sign, above the columns' names."""
     found: dict[str, dict[str, int]] = {}
-    for line, row in tsv(path):
-        if line == 1 or not row:  # the names of the columns
-            continue
+    rows = ((line, row) for line, row in tsv(path) if row and not row[0].startswith("#"))
+    for line, row in islice(rows, 1, None):
         with reading(path, line):
             query, document, grade = row[0], row[1], int(row[2])
         if grade > 0:

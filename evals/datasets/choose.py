@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evals.datasets import beir, clapnq, cosqa, financebench, hotpotqa, plain, squad
+from evals.datasets import beir, clapnq, cosqa, financebench, hotpotqa, plain, squad, sweqa
 from evals.datasets.values import Cases, CasesKind, Rankings
 from rag.errors import BadRequest
 
@@ -21,6 +21,21 @@ def rankings(folder: Path, split: str | None = None) -> Rankings:
         f"{folder} is no folder of rankings.",
         "It holds corpus.jsonl, queries.jsonl and qrels/ (BEIR), or code_idx_map.txt (CoSQA); see docs/evals.md.",
     )
+
+
+def code(
+    folder: Path, sources: Path | None = None, project: str | None = None, split: str | None = None
+) -> dict[str, Rankings]:
+    """By project. Raises BadRequest, also where the folder has none of the layouts."""
+    if not sweqa.is_sweqa(folder):
+        found = rankings(folder, split)
+        return {found.kind: found}
+    if sources is None:
+        raise BadRequest(
+            f"{folder} holds questions on code that it does not hold.",
+            "Say with --code where the source distributions lie, unpacked, as flask-3.1.1/.",
+        )
+    return sweqa.load(folder, sources, project)
 
 
 def cases(path: Path, kind: CasesKind | None = None, documents: Path | None = None) -> Cases:

@@ -10,7 +10,7 @@ from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
 T = TypeVar("T")
-RankingsKind = Literal["beir", "cosqa"]
+RankingsKind = Literal["beir", "cosqa", "sweqa"]
 CasesKind = Literal["squad", "hotpotqa", "financebench", "clapnq", "jsonl"]
 
 
@@ -31,26 +31,32 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The documents: records, or ``files`` by the name that evidence calls them."""
+    """The documents: records, ``files`` by the name that evidence calls them, or all of ``folder``, by their paths in
+    it."""
 
     records: tuple[Record, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
+    folder: Path | None = None
 
     @property
     def names(self) -> dict[str, str]:
         """By source URI, what evidence calls a document."""
         records = {record.uri: record.id for record in self.records}
-        return records | {path.as_uri(): name for name, path in self.files.items()}
+        below = [path for path in self.folder.rglob("*") if path.is_file()] if self.folder else []
+        inside = {path.as_uri(): path.relative_to(self.folder).as_posix() for path in below if self.folder}
+        return records | inside | {path.as_uri(): name for name, path in self.files.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Rankings:
-    """Queries, and for each the grades of the records that are relevant to it."""
+    """Queries, and for each the grades of the records that are relevant to it. Only documents of ``types`` (endings)
+    are ranked, where some are given."""
 
     kind: RankingsKind
     corpus: Corpus
     queries: Mapping[str, str]
     relevant: Mapping[str, Mapping[str, int]]
+    types: tuple[str, ...] = ()
 
     def sample(self, limit: int | None, seed: int) -> Self:
         """At most ``limit`` queries, chosen by ``seed``, in their order."""

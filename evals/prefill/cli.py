@@ -56,6 +56,9 @@ def prefill(
     long_tokens: Annotated[
         int, typer.Option(min=0, help="Tokens of long questions under mixed load; 0 leaves it out.")
     ] = 4000,
+    window_tokens: Annotated[
+        int, typer.Option(min=0, help="Tokens of contexts whose preparation is timed; 0 leaves it out.")
+    ] = 131072,
     baseline: Annotated[
         list[Baseline] | None,
         typer.Option(help="Put the workloads to this system, too, on the same server; may be repeated."),
@@ -80,6 +83,7 @@ def prefill(
         workloads=_workloads(workloads),
         groups=groups,
         long=long_tokens,
+        window=window_tokens,
         baselines=tuple(dict.fromkeys(baseline or ())),
         seed=seed,
     )

@@ -12,6 +12,7 @@ from evals.answers import Measured
 from evals.datasets.values import Cases
 from evals.engine import Bench, open_bench
 from evals.prefill.contextpilot import contextpilot
+from evals.prefill.long import long_contexts
 from evals.prefill.serving import Baseline, Serving
 from evals.prefill.sweep import SERVER, heeds_salts, sweep
 from evals.prefill.targets import SHARES, cold_s, on_target, row
@@ -22,11 +23,13 @@ from evals.progress import Begin
 from evals.report import Outcome, Scores, about
 from evals.run import started
 from evals.systems import Openbook
+from rag import garbage
 from rag.settings import Settings
 
 OPENBOOK = "openbook"
 NO_CASES = "No questions were given: the model server was measured alone."
 NO_SPEED = "No targets: the model server's speed is not known; measure it with: openbook calibrate"
+NO_WINDOW = "No long contexts: the model's window does not hold {:,} tokens."
 NO_COUNTS = "The server does not tell cached tokens; vLLM does with --enable-prompt-tokens-details."
 
 NO_SALT = "The server ignores cache_salt: what one system or workload has left in its cache helps the next."
@@ -34,7 +37,8 @@ NO_SALT = "The server ignores cache_salt: what one system or workload has left i
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``lengths`` of prompts to the server alone; ``budget`` and ``long`` (0: no mixed load) in tokens of documents;
+    """``lengths`` of prompts to the server alone; ``budget``, ``long`` (0: no mixed load) and ``window`` (0: no long
+    contexts) in tokens of documents;
     ``limit`` and ``groups`` as for a workload, and ``groups`` bounds the questions whose waits are measured."""
 
     lengths: Sequence[int]
@@ -44,6 +48,7 @@ class Plan:
     workloads: Sequence[WorkloadName] = NAMES
     groups: int = 20
     long: int = 4000
+    window: int = 131072
     baselines: Sequence[Baseline] = ()
     seed: int = 0
 
@@ -68,6 +73,7 @@ async def evaluate_prefill(
         await started(bench.server)
         model = (await bench.rag.generator.model()).name
         serving = await written(settings, bench, data, plan.baselines, pilot_python, begin)
+        garbage.set_aside()  # as the service does
         async with serving.raw() as raw:
             alone = await sweep(raw, model, bench.rag.tokens, plan.lengths, plan.repeats, plan.seed, begin)
             heeds = await heeds_salts(raw, model, bench.rag.tokens, plan.lengths[0])
@@ -77,6 +83,10 @@ async def evaluate_prefill(
             notes += await _workloads(serving, data, plan, scores, begin)
             notes += await _targets(serving, data, plan, scores, begin)
             scores[OPENBOOK] |= await _waits(serving, data, plan, begin)
+        if found := await long_contexts(serving, plan.window, plan.repeats, plan.seed, begin):
+            scores.setdefault(OPENBOOK, {}).update(found)
+        elif plan.window:
+            notes.append(NO_WINDOW.format(plan.window))
         if not any("cached share" in measure for case in alone.values() for measure in case):
             notes.append(NO_COUNTS)
         counts = {"documents": len(data.corpus.names), "questions": len(data.cases)} if data else {}

@@ -29,7 +29,14 @@ class Salted(httpx.AsyncBaseTransport):
 
     def __init__(self, salt: str, inner: httpx.AsyncBaseTransport | None = None) -> None:
         self.salt, self._given = salt, inner
-        self.sent: tuple[str, Body] | None = None
+        self._sent: tuple[str, bytes] | None = None
+
+    @property
+    def sent(self) -> tuple[str, Body] | None:
+        if self._sent is None:
+            return None
+        path, content = self._sent
+        return path, json.loads(content)
 
     @cached_property
     def _inner(self) -> httpx.AsyncBaseTransport:
@@ -41,11 +48,14 @@ class Salted(httpx.AsyncBaseTransport):
         return await self._inner.handle_async_request(request)
 
     def _salted(self, request: httpx.Request) -> httpx.Request:
-        body: Body = json.loads(request.content) | {"cache_salt": self.salt}
+        # Not parsed, since that would pass for time of openbook's.
+        content = request.content.rstrip()[:-1] + f',"cache_salt":{json.dumps(self.salt)}}}'.encode()
         path = "/chat/completions" if request.url.path.endswith("/chat/completions") else "/completions"
-        self.sent = path, body
-        headers = {k: v for k, v in request.headers.items() if k not in ("content-length", "content-type")}
-        return httpx.Request("POST", request.url, headers=headers, json=body, extensions=request.extensions)
+        self._sent = path, content
+        headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+        return httpx.Request(
+            "POST", request.url, headers=headers, content=content, extensions=request.extensions
+        )
 
     async def aclose(self) -> None:
         if "_inner" in vars(self):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+import httpx
+
 from evals.baseline import LlamaIndex
 from evals.engine import Bench
 from evals.prefill.asking import AskContextPilot, Asker, AskLlamaIndex, AskOpenbook
@@ -17,6 +19,8 @@ from evals.prefill.server import Raw, Salted
 from evals.systems import Openbook
 from rag.answer import Rag
 from rag.compose import base_url, chat_client, costs, gate
+from rag.plan import Costs
+from rag.served import Models
 from rag.settings import Settings
 
 
@@ -47,13 +51,21 @@ class Serving:
     async def rag(self, budget: int) -> AsyncIterator[tuple[Rag, Salted]]:
         """An engine that reads so many tokens of documents, whose requests carry a salt that no other has, and what
         adds it."""
-        salted, rag, settings = Salted(secrets.token_hex(8)), self.bench.rag, self.settings
-        generator = chat_client(settings, self.bench.server, rag.tokens.encode, salted)
-        known = costs(settings, self.bench.server)
+        salted = Salted(secrets.token_hex(8))
+        async with self.engine(budget, salted, costs(self.settings, self.bench.server)) as rag:
+            yield rag, salted
+
+    @asynccontextmanager
+    async def engine(
+        self, budget: int, transport: httpx.AsyncBaseTransport, known: Costs | None = None
+    ) -> AsyncIterator[Rag]:
+        """One that has met no text yet, which reads so many tokens of documents."""
+        rag, settings = self.bench.rag, self.settings
+        generator = chat_client(settings, self.bench.server, rag.tokens.encode, transport)
         try:
             limits = replace(rag.limits, context_tokens=budget)
-            parts = (rag.store, rag.embedder, rag.tokens, generator, limits)
-            yield Rag(*parts, costs=known, gate=gate(settings)), salted
+            models = Models.alone(generator, rag.tokens, limits, costs=known, gate=gate(settings))
+            yield Rag(rag.store, rag.embedder, models)
         finally:
             await generator.close()
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from evals.bootstrap import figure
 from evals.prefill.chart import Chart, Line
+from evals.prefill.long import AGAIN, OTHER, UNMET
 from evals.prefill.sweep import PROCESSING, RATE, SERVER, STATES, TTFR, row
 from evals.prefill.sweep import TTFT as SERVER_TTFT
 from evals.prefill.targets import BY_TARGET, IN_TIME, READ, SHARES
@@ -105,7 +106,7 @@ def targets(outcome: Outcome) -> Grid:
 
 def waits(outcome: Outcome) -> Grid:
     rows = []
-    for measure in (SHORT, LONG, ABOVE, INSIDE):
+    for measure in (SHORT, LONG, ABOVE, INSIDE, UNMET, OTHER, AGAIN):
         found = values(outcome, "openbook", measure)
         if found:
             rows.append((measure, str(len(found)), *_percentiles(found, 50, 95, 99)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from rag.prefix_cache import Lease, NoRoom, PrefixCache
+from rag.prefix_cache import Key, Lease, NoRoom, PrefixCache
 
 
 class PrefillCost(Protocol):
@@ -32,7 +32,7 @@ class Request:
     reply: Sequence[int]
     max_tokens: int = 1
     salt: str = ""
-    keys: Sequence[bytes] | None = None
+    keys: Sequence[Key] | None = None
     arrived: float = 0.0
     cached: int | None = None  # None until it has begun
     times: list[float] = field(default_factory=list)
