@@ -12,7 +12,8 @@ from api.answer_view import View
 from rag import wire
 from rag.admission import Waiting
 from rag.answer import Piece, Reading
-from rag.compose import Engine, ModelServer, open_rag
+from rag.children import ModelServer
+from rag.compose import Engine, open_rag
 from rag.conversations import Summary
 from rag.question import Question
 from rag.remote import Remote, find_service
@@ -56,7 +57,8 @@ class _Service:
     def answer(self, question: Question, view: View) -> Answer:
         body = wire.dump(question) | {"question": question.text, "stream": True}
         body["filter"] = body.pop("among")
-        del body["text"], body["client"]  # which is who calls
+        body["temperature"] = body.pop("sampling")["temperature"]
+        del body["text"], body["instructions"], body["client"]  # which is who calls
         for event in self._remote.stream("POST", "/v1/answer", EVENTS, last="answer", json=body):
             view.show(event)
         assert isinstance(event, Answer)
@@ -76,12 +78,17 @@ class _Local:
     async def _answer(self, question: Question, view: View) -> Answer:
         # Before a model server is started for a minute: is there anything to ask, and is it a question?
         await self._engine.rag.check(question)
-        if self._engine.server:
-            await model_ready(self._engine.server, view.told)
+        if server := await self._server(question):
+            await model_ready(server, view.told)
         async for event in self._engine.rag.stream(question):
             view.show(event)
         assert isinstance(event, Answer)
         return event
+
+    async def _server(self, question: Question) -> ModelServer | None:
+        """That of the model that is to answer, where openbook runs it; no other one is started for a question."""
+        model, *_ = await self._engine.rag.models.wanted(question.model)
+        return self._engine.children.of(model.name)
 
 
 async def model_ready(server: ModelServer, say: Callable[[str], None]) -> None:

@@ -17,9 +17,12 @@ from rag.calibrate import Progress
 from rag.calibrate import calibrate as measure
 from rag.calibrations import FOLDER, Calibration, Fingerprint, fingerprint
 from rag.compose import chat_client, open_rag
+from rag.errors import ModelNotFound
 from rag.ports import Generator
 from rag.prefill import Cost, fit
 from rag.remote import find_service
+from rag.roles import settings_of
+from rag.served import ANSWER
 from rag.settings import Settings, load_settings
 from rag.terminal import JsonOption, err, literal, out, print_json
 
@@ -52,19 +55,29 @@ def calibrate(
     again: Annotated[
         bool, typer.Option("--again", help="Begin anew; by default what was measured before is kept.")
     ] = False,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Which, of several models; by default the one that answers.")
+    ] = ANSWER,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how fast the model server reads, which predicts first tokens; a run that was ended goes on."""
-    told = asyncio.run(_calibrate(load_settings(), minutes * 60, again))
+    settings = load_settings()
+    if (of := settings_of(settings).get(model)) is None:
+        raise ModelNotFound.of(model, settings.named)
+    told = asyncio.run(_calibrate(of, model, minutes * 60, again))
     if as_json:
         print_json(told)
     else:
         _print(told)
 
 
-async def _calibrate(settings: Settings, limit_s: float, again: bool) -> Calibrated:
+async def _calibrate(settings: Settings, name: str, limit_s: float, again: bool) -> Calibrated:
     with err.status("asking the model server", spinner="dots") as spinner:
-        async with _model_server(settings, lambda text: spinner.update(literal(text))) as (generator, url):
+
+        def say(text: str) -> None:
+            spinner.update(literal(text))
+
+        async with _model_server(settings, name, say) as (generator, url):
             model = await generator.model()
             of = fingerprint(model, url)
             calibration = Calibration(settings.data_dir / FOLDER, of)
@@ -79,10 +92,11 @@ async def _calibrate(settings: Settings, limit_s: float, again: bool) -> Calibra
 
 @asynccontextmanager
 async def _model_server(
-    settings: Settings, say: Callable[[str], None]
+    settings: Settings, name: str, say: Callable[[str], None]
 ) -> AsyncIterator[tuple[Generator, str]]:
-    """The one that questions go to, and where it is: OPENBOOK_LLM_URL, the running service's, or one of its own."""
-    url = str(settings.llm_url) if settings.llm_url else _service_model(settings)
+    """Where the model's is: as ``settings`` say, which are of this model alone; the running service's, or one that is
+    started for it."""
+    url = str(settings.llm_url) if settings.llm_url else _service_model(settings, name)
     if url:
         client = chat_client(settings.model_copy(update={"llm_url": url}), None)
         try:
@@ -96,9 +110,12 @@ async def _model_server(
         yield engine.rag.generator, engine.server.status.url or ""
 
 
-def _service_model(settings: Settings) -> str | None:
+def _service_model(settings: Settings, name: str) -> str | None:
     service = find_service(settings.data_dir)
-    return service.call("GET", "/v1/status", Status).model_url if service else None
+    if service is None:
+        return None
+    now: Status = service.call("GET", "/v1/status", Status)
+    return now.model_url if name == ANSWER else next((m.url for m in now.models if m.name == name), None)
 
 
 def _told(step: Progress) -> str:

@@ -13,6 +13,7 @@ import typer
 from api.answer_view import answer_view
 from api.asking import asking
 from api.filter_options import CollectionsOption, collections
+from api.model_option import ModelOption
 from api.printing import print_line, print_support
 from api.target_cli import TargetOption
 from rag.errors import BadRequest, RagError
@@ -31,6 +32,7 @@ def chat(
     policy: Annotated[Policy, typer.Option(help="How the context is packed.")] = "auto",
     max_answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
     target_ms: TargetOption = None,
+    model: ModelOption = None,
 ) -> None:
     """Ask one question after the other, each with what was said before it, until Ctrl-D."""
     settings = load_settings()
@@ -45,6 +47,7 @@ def chat(
                 policy=policy,
                 conversation=id_,
                 target_ttft_ms=target_ms,
+                model=model,
             )
             try:
                 with answer_view(quiet=False) as view:

@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ from api.filter_options import (
     collections,
     filter_of,
 )
+from api.model_option import ModelOption
 from api.printing import print_answer, print_hits, print_status
 from api.replies import SearchReply, Status
 from api.target_cli import TargetOption
@@ -66,6 +68,7 @@ def ask(
     ] = None,
     max_answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
     target_ms: TargetOption = None,
+    model: ModelOption = None,
     conversation: Annotated[
         str | None, typer.Option(metavar="ID", help="Go on with a conversation; new begins one.")
     ] = None,
@@ -82,6 +85,7 @@ def ask(
         policy=policy,
         conversation=conversation,
         target_ttft_ms=target_ms,
+        model=model,
     )
     with answer_view(quiet=as_json) as view, asking(settings, "openbook ask") as there:
         if conversation == "new":
@@ -203,13 +207,23 @@ def _wait_ready(settings: Settings, timeout: float) -> None:
     raise ServiceUnreachable(f"The service is not ready: {told}", "Its log says more.")
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    spark: Annotated[
+        bool,
+        typer.Option(
+            "--spark",
+            help="Also the machine: driver, memory, disk speed, clocks, and whether prompts are reused.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check environments, model, store, model server and disk, and say how to mend each."""
-    from api.doctor import examine
+    from api import doctor as usual
+    from api import spark as machine
 
-    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
-    findings = []
-    for finding in examine(load_settings()):
+    colours = {"ok": "green", "warn": "yellow", "fail": "red", "skipped": "dim"}
+    settings, findings = load_settings(), []
+    for finding in chain(usual.examine(settings), machine.examine(settings) if spark else ()):
         findings.append(finding)
         if not as_json:
             colour = colours[finding.verdict]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from api.places import shown, spot
 from api.replies import SearchReply, Status
 from ingest import catalog
 from ingest.job_cli import duration
@@ -15,7 +16,7 @@ from ingest.jobs import Pending
 from rag.question import Filter
 from rag.terminal import out
 from rag.text import told_seconds
-from rag.types import Answer, Citation, Drop, Hit, Miss, Receipt, Searched, short_name
+from rag.types import Answer, Citation, Drop, Hit, Miss, Place, Receipt, Searched, short_name
 
 QUOTE_CHARACTERS = 240  # of a quotation
 
@@ -59,7 +60,7 @@ def print_hits(found: SearchReply) -> None:
 
 
 def _print_hit(rank: int, hit: Hit) -> None:
-    place = f"{hit.document.name}, {hit.passage.place(hit.passage.span)}"
+    place = _where(hit.document.source, hit.passage.place(hit.passage.span))
     via = f" (named by {hit.via})" if hit.via else ""
     out.print(f"[bold]{rank}.[/bold] {escape(place)}{escape(via)}  [dim]{hit.score:.4f}[/dim]")
     out.print("   " + _shortened(hit.passage.text), markup=False, style="dim")
@@ -71,6 +72,9 @@ def print_status(now: Status) -> None:
     rows |= {"model": now.model, "embedder": now.embedder}
     for name, value in rows.items():
         out.print(f"{name + ':':13} {value}", markup=False)
+    for model in now.models[1:]:
+        restarts = f"; restarted {model.restarts} times" if model.restarts else ""
+        out.print(f"{'model:':13} {model.name}: {model.detail}{restarts}", markup=False)
     if now.warm_tokens is not None:
         out.print(f"{'warm:':13} {now.warm_tokens:,} tokens", markup=False)
     for name, size in now.collections.items():
@@ -119,7 +123,7 @@ def _conditions(among: Filter) -> Iterator[str]:
 
 def _miss(miss: Miss) -> str:
     read = "read" if miss.read else "not read"
-    return f"{short_name(miss.source)}, {miss.place} ({read}): {_shortened(miss.quote)}"
+    return f"{_where(miss.source, miss.place)} ({read}): {_shortened(miss.quote)}"
 
 
 def _print_citations(answer: Answer) -> None:
@@ -134,7 +138,8 @@ def _print_citations(answer: Answer) -> None:
 def _print_citation(citation: Citation) -> None:
     by = "" if citation.origin == "mark" else ", found by support"
     offsets = f"characters {citation.span.start}-{citation.span.end}"
-    place = f"{short_name(citation.source)}, {citation.place}, {offsets}"
+    commit = f" at {citation.commit[:10]}" if citation.commit else ""
+    place = f"{_where(citation.source, citation.place)}{commit}, {offsets}"
     out.print(f"[{citation.number}] {place} ({citation.grade}{by})", markup=False, style="bold")
     out.print("    " + _shortened(citation.quote), markup=False, style="dim")
 
@@ -189,6 +194,12 @@ def _begun(receipt: Receipt) -> str:
 def _aside(parts: Iterable[str]) -> str:
     text = ", ".join(parts)
     return f" ({text})" if text else ""
+
+
+def _where(source: str, place: Place) -> str:
+    """What terminals and editors open, where it is a line of code."""
+    opened = spot(source, place)
+    return shown(opened) if opened else f"{short_name(source)}, {place}"
 
 
 def _shortened(text: str) -> str:

@@ -12,30 +12,47 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.schemas import FieldProblem, Problem
+from api.openai import errors as openai
+from api.record import note_error
+from api.schemas import ConfirmationProblem, FieldProblem, Problem
 from rag import errors as e
 
 STATUS: tuple[tuple[type[e.RagError], int], ...] = (  # the first that fits, so the special before the general
     (e.QuestionTooLong, 413),
     (e.UploadTooLarge, 413),
+    (e.PathNotAllowed, 403),
+    (e.UrlNotAllowed, 403),
+    (e.ConfirmationNeeded, 428),
+    (e.IdempotencyKeyReused, 422),
+    (e.NotReplaceable, 409),
+    (e.OutOfDate, 412),
+    (e.ScopeMissing, 403),
+    (e.AccessError, 401),
     (e.BadRequest, 400),
     (e.NotFound, 404),
     (e.SourceMissing, 404),
+    (e.UrlUnreadable, 502),
     (e.SourceError, 422),
+    (e.CollectionExists, 409),
     (e.DataFolderInUse, 409),
+    (e.DataTooNew, 409),
     (e.DiskFull, 507),
     (e.FingerprintMismatch, 409),
+    (e.NotEmpty, 409),
     (e.StoreUnavailable, 503),
     (e.ContextTooLong, 422),
+    (e.CollectionBusy, 409),
     (e.ConversationBusy, 409),
+    (e.IdempotencyKeyBusy, 409),
     (e.Overloaded, 429),
+    (e.ServiceStopping, 503),
+    (e.TimedOut, 504),
     (e.ModelRefused, 502),
     (e.ModelError, 503),
     (e.RagError, 500),
 )
 RETRY_AFTER_S = 5
 HINTS = {
-    403: "Commands of the user who runs the service find the token there.",
     404: "/docs lists the paths.",
     405: "/docs lists the paths and their methods.",
 }
@@ -48,7 +65,7 @@ def status_of(error: e.RagError) -> int:
 
 def problem_of(error: e.RagError) -> Problem:
     status = status_of(error)
-    return Problem(
+    problem = Problem(
         type=f"urn:openbook:{error.code}",
         title=HTTPStatus(status).phrase,
         status=status,
@@ -56,7 +73,19 @@ def problem_of(error: e.RagError) -> Problem:
         code=error.code,
         hint=error.hint,
         retryable=error.retryable,
+        errors=_named(error),
     )
+    if isinstance(error, e.ConfirmationNeeded):
+        return ConfirmationProblem(
+            **problem.model_dump(), token=error.token, would_be_lost=error.would_be_lost
+        )
+    return problem
+
+
+def _named(error: e.RagError) -> list[FieldProblem]:
+    if not (isinstance(error, e.BadParameter) and error.parameter):
+        return []
+    return [FieldProblem(loc=["body", *error.parameter.split(".")], msg=error.message)]
 
 
 def install(app: FastAPI) -> None:
@@ -65,7 +94,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-def http(status: int, detail: str, hint: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
+def http(
+    status: int, detail: str, hint: str = "", headers: Mapping[str, str] | None = None, path: str = ""
+) -> JSONResponse:
     """What is wrong with a request before it reaches the engine."""
     problem = Problem(
         type="about:blank",
@@ -75,7 +106,7 @@ def http(status: int, detail: str, hint: str = "", headers: Mapping[str, str] | 
         code="NotFound" if status == 404 else "BadRequest",
         hint=hint,
     )
-    return _reply(problem, headers)
+    return _reply(problem, headers, path)
 
 
 def bug() -> Problem:
@@ -94,23 +125,36 @@ def unexpected() -> JSONResponse:
     return _reply(bug())
 
 
-def _reply(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def stopping(path: str) -> JSONResponse:
+    return reply_to(e.ServiceStopping.of(), path)
+
+
+def _reply(problem: Problem, headers: Mapping[str, str] | None = None, path: str = "") -> JSONResponse:
+    """As the clients of a path expect it."""
+    note_error(problem.code)
+    if openai.speaks(path):
+        return JSONResponse(openai.error_of(problem).model_dump(), openai.status_of(problem), headers)
     content = problem.model_dump(exclude=set() if problem.errors else {"errors"})
     return JSONResponse(content, problem.status, headers, "application/problem+json")
 
 
-async def _rag_error(_request: Request, error: Exception) -> JSONResponse:
+def reply_to(error: e.RagError, path: str) -> JSONResponse:
+    return _reply(problem_of(error), _headers(error), path)
+
+
+async def _rag_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, e.RagError)
-    return _reply(problem_of(error), _retry_after(error))
+    return reply_to(error, request.url.path)
 
 
-def _retry_after(error: e.RagError) -> dict[str, str]:
+def _headers(error: e.RagError) -> dict[str, str]:
     if isinstance(error, e.Overloaded):
         return {"Retry-After": str(math.ceil(error.retry_after_s))}
-    return {"Retry-After": str(RETRY_AFTER_S)} if status_of(error) == 503 else {}
+    by_status = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_S)}}
+    return by_status.get(status_of(error), {})
 
 
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """The input is left out: it may be long, and the caller has it."""
     assert isinstance(error, RequestValidationError)
     problem = Problem(
@@ -122,7 +166,7 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
         hint="/docs shows what is taken.",
         errors=[FieldProblem(loc=_loc(item), msg=item["msg"]) for item in error.errors()],
     )
-    return _reply(problem)
+    return _reply(problem, path=request.url.path)
 
 
 def _first(item: Mapping[str, Any]) -> str:
@@ -142,6 +186,12 @@ def _printable(name: str) -> str:
     return name.encode(errors="replace").decode()[:LONGEST_NAME]
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return http(error.status_code, str(error.detail), HINTS.get(error.status_code, ""), error.headers)
+    return http(
+        error.status_code,
+        str(error.detail),
+        HINTS.get(error.status_code, ""),
+        error.headers,
+        request.url.path,
+    )

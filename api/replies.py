@@ -43,9 +43,22 @@ class WarmReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelState:
+    """A model by its name; ``detail`` says what is served, or why it does not answer. ``url`` and ``restarts`` are of
+    a server that the service runs itself."""
+
+    name: str
+    ok: bool
+    detail: str
+    url: str | None = None
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """``url`` is None where no service runs, ``model_url`` where it runs no model server of its own; ``jobs`` are those
-    that run or wait for a service, ``warm_tokens`` what was prefilled beforehand and is in the model server's cache."""
+    that run or wait for a service, ``warm_tokens`` what was prefilled beforehand and is in the model server's cache.
+    ``models`` are all that may be named, where there are several."""
 
     version: str
     pid: int
@@ -57,3 +70,4 @@ class Status:
     jobs: tuple[Pending, ...] = ()
     model_url: str | None = None
     warm_tokens: int | None = None
+    models: tuple[ModelState, ...] = ()

@@ -6,21 +6,27 @@ import asyncio
 import json
 import logging
 import os
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 import anyio.lowlevel
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.exceptions import HTTPException
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
+from api.caller import Caller
+from api.folders import allowed, asked_for
+from api.model_states import states, told
 from api.problems import bug, problem_of
+from api.rates import Metered
+from api.record import note_error
 from api.replies import SearchReply, Status
+from api.rules import CallerOf, needs, public
 from api.schemas import (
     AnswerRequest,
     Check,
@@ -30,46 +36,53 @@ from api.schemas import (
     RemoveRequest,
     SearchRequest,
 )
+from api.wanted import while_wanted
 from ingest import catalog
 from ingest.pipeline import Event as Happening
-from ingest.pipeline import check_there, stepwise
+from ingest.pipeline import stepwise
 from ingest.reindex import reindexed
 from ingest.report import FileResult, Found, Progress, Report, Waiting
-from ingest.run import Run, begin
+from ingest.run import begin
 from rag import admission, wire
 from rag.answer import Event, Piece, Reading
 from rag.compose import Engine
-from rag.errors import BadRequest, RagError
-from rag.question import Question
+from rag.errors import RagError
+from rag.question import Question, Sampling
 from rag.types import Answer
+from rag.visible import Visible
 
 log = logging.getLogger(__name__)
 router = APIRouter()
-T = TypeVar("T")
 
-SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+_EVENT = {
+    "type": "object",
+    "description": "Each of the events: its name, and JSON.",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": _EVENT}}}
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the OpenAPI document; any request can also meet a bug, and a Host header can be wrong."""
+    """For the OpenAPI document; any request can also meet a bug, lack a key, or come from where it must not."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": _PROBLEM}
-        for status in sorted({400, 500, *statuses})
+        for status in sorted({400, 401, 403, 500, *statuses})
     }
 
 
-def engine_of(request: Request) -> Engine:
-    return cast(Engine, request.state.engine)
+async def engine_of(request: Request) -> Engine:
+    """With the collections and conversations that there are for the caller."""
+    engine, caller = cast(Engine, request.state.engine), cast(Caller | None, request.state.caller)
+    if caller is None or not caller.key:
+        return engine
+    seen = engine.rag.seen_by(caller.tenant, Visible(engine.rag.store, caller.sees))
+    spend = partial(request.state.rates.spend, caller.key)
+    return replace(engine, rag=seen.through(lambda generator: Metered(generator, spend)))
 
 
 EngineOf = Annotated[Engine, Depends(engine_of)]
-
-
-def owner_only(engine: EngineOf, authorization: Annotated[str, Header()] = "") -> None:
-    """Only who can read the data folder knows the token; so no web page, and no other user, writes."""
-    if not secrets.compare_digest(authorization.encode(), f"Bearer {engine.owner.record.token}".encode()):
-        raise HTTPException(403, "This request needs the token in owner.json of the service's data folder.")
 
 
 @router.post(
@@ -78,43 +91,27 @@ def owner_only(engine: EngineOf, authorization: Annotated[str, Header()] = "") -
     responses={200: SSE, **problems_of(404, 409, 413, 422, 429, 502, 503)},
     summary="Answer a question from a collection, with citations and a receipt",
 )
-async def answer(body: AnswerRequest, engine: EngineOf, request: Request) -> Any:
+@needs("ask")
+async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, request: Request) -> Any:
     question = Question(
         body.question,
         _collections(body.collection),
         max_context_tokens=body.max_context_tokens,
         max_answer_tokens=body.max_answer_tokens,
-        temperature=body.temperature,
+        sampling=Sampling(body.temperature),
         among=body.filter,
         policy=body.policy,
         conversation=body.conversation,
         target_ttft_ms=body.target_ttft_ms,
         priority=body.priority,
-        client=request.client.host if request.client else "",
+        client=caller.key or (request.client.host if request.client else ""),
+        model=body.model,
     )
     if not body.stream:
-        return await _while_wanted(request, engine.rag.answer(question))
+        return await while_wanted(request, engine.rag.answer(question))
     stream = engine.rag.stream(question)
     first = await anext(stream)  # what fails before it has its own HTTP status
     return EventSourceResponse(_answer_events(first, stream))
-
-
-async def _while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T | Response:
-    """Ends the work when the client goes away: a model that nobody listens to keeps others waiting."""
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else Response(status_code=499)  # nobody reads it but the log
-    finally:
-        gone.cancel()
-        if task.cancel():
-            await asyncio.wait([task])
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _answer_events(first: Event, rest: AsyncGenerator[Event, None]) -> AsyncIterator[dict[str, str]]:
@@ -139,10 +136,16 @@ async def reported(
         async for event in events:
             yield event_of(names[type(event)], event)
     except RagError as error:
-        yield {"event": "error", "data": problem_of(error).model_dump_json()}
+        yield error_event(error)
     except Exception:
         log.exception("a stream failed")
+        note_error("RagError")
         yield {"event": "error", "data": bug().model_dump_json()}
+
+
+def error_event(error: RagError) -> dict[str, str]:
+    note_error(error.code)
+    return {"event": "error", "data": problem_of(error).model_dump_json()}
 
 
 def event_of(name: str, value: Any) -> dict[str, str]:
@@ -154,6 +157,7 @@ def event_of(name: str, value: Any) -> dict[str, str]:
     responses=problems_of(404, 409, 413, 422, 503),
     summary="Passages for a query, best first",
 )
+@needs("read")
 async def search(body: SearchRequest, engine: EngineOf) -> SearchReply:
     question = Question(body.query, _collections(body.collection), among=body.filter)
     return SearchReply(question.collection, tuple(await engine.rag.search(question, body.limit)))
@@ -166,36 +170,28 @@ def _collections(asked: str | list[str]) -> str | tuple[str, ...]:
 @router.post(
     "/v1/ingest",
     response_class=EventSourceResponse,
-    dependencies=[Depends(owner_only)],
     responses={200: SSE, **problems_of(403, 404, 409, 422, 503)},
-    summary="Read files of the service's machine into a collection (the owner of the data folder only)",
+    summary="Read files of the service's machine into a collection",
 )
-async def ingest(body: IngestRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
-    run = await asyncio.to_thread(begin, engine, await asked_for(body))
+@needs("admin")
+async def ingest(
+    body: IngestRequest, engine: EngineOf, caller: CallerOf, request: Request
+) -> EventSourceResponse:
+    run = await asyncio.to_thread(begin, engine, await asked_for(body, allowed(caller, request)))
     return EventSourceResponse(_ingest_events(run, request))
 
 
 @router.post(
     "/v1/reindex",
     response_class=EventSourceResponse,
-    dependencies=[Depends(owner_only)],
     responses={200: SSE, **problems_of(403, 404, 409, 422, 503)},
-    summary="Build a collection anew by the embedding model in use (the owner of the data folder only)",
+    summary="Build a collection anew by the embedding model in use",
 )
-async def reindex(body: ReindexRequest, engine: EngineOf, request: Request) -> EventSourceResponse:
+@needs("admin")
+async def reindex(body: ReindexRequest, request: Request) -> EventSourceResponse:
+    engine: Engine = request.state.engine  # the one beside it that it is made in may not be the caller's
     await asyncio.to_thread(engine.rag.store.open, body.collection, any_embedder=True)
     return EventSourceResponse(_ingest_events(reindexed(engine.rag, body.collection), request))
-
-
-async def asked_for(body: IngestRequest) -> Run:
-    """Raises BadRequest for one that is relative, SourceMissing for one that is not there."""
-    paths = [Path(path) for path in body.paths]
-    for path in (*paths, *map(Path, body.changed or ())):
-        if not path.is_absolute():
-            raise BadRequest(f"{path} is not an absolute path.", "Send absolute paths.")
-    await asyncio.to_thread(check_there, paths)
-    changed = None if body.changed is None else tuple(body.changed)
-    return Run(body.collection, tuple(body.paths), body.prune, body.retry, changed, body.dry, body.explicit)
 
 
 async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIterator[dict[str, str]]:
@@ -207,14 +203,15 @@ async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIte
     if writing.locked():
         yield event_of("waiting", Waiting())
     try:
-        async with writing, aclosing(reported(names, _steps(run))) as messages:
+        steps = request.state.engine.rag.stopping.guarded(_steps(run))
+        async with writing, aclosing(reported(names, steps)) as messages:
             async for message in messages:
                 yield message
     finally:
         request.state.warmer.wake()
 
 
-async def _steps(run: Iterator[Happening]) -> AsyncIterator[Any]:
+async def _steps(run: Iterator[Happening]) -> AsyncGenerator[Any, None]:
     events = stepwise(run)
     # The step at hand ends, and what the run has started, before the next writer may begin: also where the client
     # has gone.
@@ -232,16 +229,17 @@ async def _steps(run: Iterator[Happening]) -> AsyncIterator[Any]:
 
 
 @router.get("/v1/documents", responses=problems_of(404, 409, 422, 503), summary="A collection's documents")
+@needs("read")
 async def documents(engine: EngineOf, collection: Annotated[str, Query()] = "default") -> catalog.Listing:
     return await asyncio.to_thread(catalog.listing, engine.rag.store, collection)
 
 
 @router.delete(
     "/v1/documents",
-    dependencies=[Depends(owner_only)],
     responses=problems_of(403, 404, 409, 422, 503),
-    summary="Remove documents, or a collection (the owner of the data folder only)",
+    summary="Remove documents, or a collection",
 )
+@needs("write")
 async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> catalog.Removal:
     async with request.state.writing:
         removal = await asyncio.to_thread(
@@ -259,23 +257,26 @@ async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> cat
 
 
 @router.get("/v1/status", responses=problems_of(503), summary="What this service is, holds and does")
-async def status(engine: EngineOf, request: Request) -> Status:
+@needs("read")
+async def status(engine: EngineOf, caller: CallerOf, request: Request) -> Status:
     readiness = await _readiness(engine, request)
     return Status(
         version=version("openbook"),
         pid=os.getpid(),
-        data_dir=str(engine.owner.folder),
+        data_dir="" if caller.key else str(engine.owner.folder),
         url=engine.owner.record.url,
         model=readiness.checks["model"].detail,
         embedder=engine.rag.embedder.name,
         collections=await asyncio.to_thread(catalog.sizes, engine.rag.store, engine.rag.embedder),
-        jobs=tuple(await asyncio.to_thread(request.state.runner.jobs.pending)),
+        jobs=tuple(await asyncio.to_thread(request.state.runner.jobs.pending, caller.sees)),
         model_url=engine.server.status.url if engine.server else None,
         warm_tokens=await asyncio.to_thread(lambda: request.state.warmer.warm_up.resident),
+        models=await states(engine),
     )
 
 
 @router.get("/healthz", summary="Whether the process serves requests")
+@public
 async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
@@ -285,6 +286,7 @@ async def healthz() -> dict[str, str]:
     responses={503: {"model": Readiness, "description": "Not ready yet, or not any more"}},
     summary="Whether questions can be answered now",
 )
+@public
 async def readyz(engine: EngineOf, request: Request, response: Response) -> Readiness:
     readiness = await _readiness(engine, request)
     if not readiness.ready:
@@ -298,7 +300,13 @@ async def _readiness(engine: Engine, request: Request) -> Readiness:
         "store": await _check(asyncio.to_thread(engine.rag.store.names), "collections"),
         "model": await _check(engine.rag.generator.model(), "model"),
     }
-    return Readiness(ready=all(check.ok for check in checks.values()), checks=checks)
+    others = {
+        f"model {each.name}": Check(ok=each.ok, detail=each.detail) for each in (await states(engine))[1:]
+    }
+    answering = [checks["model"], *(others[f"model {name}"] for name in engine.rag.models.fallback)]
+    ready = checks["embedder"].ok and checks["store"].ok and any(check.ok for check in answering)
+    checks |= others
+    return Readiness(ready=ready, checks=checks if request.state.caller else {})  # strangers learn no more
 
 
 def _loaded(loading: asyncio.Task[None], name: str) -> Check:
@@ -314,5 +322,5 @@ async def _check(asked: Any, what: str) -> Check:
     except RagError as error:
         return Check(ok=False, detail=str(error))
     if what == "model":
-        return Check(ok=True, detail=f"{found.name}, window {found.window:,} tokens")
+        return Check(ok=True, detail=told(found))
     return Check(ok=True, detail=f"{len(found)} {what}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rag.collection_settings import MOST_TARGET_MS
 from rag.question import Filter, Policy
@@ -19,6 +19,8 @@ def _unicode(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_unicode)]
+
+_REF = "Of a repository: the branch, tag or commit to read, instead of its files on the disk."
 
 TargetMs = Annotated[int, Field(ge=1, le=MOST_TARGET_MS)]
 
@@ -45,6 +47,9 @@ class AnswerRequest(Request):
         "collection or the server is set.",
     )
     temperature: float = Field(0.0, ge=0, le=2)
+    model: Text | None = Field(
+        None, max_length=256, description="Who is to answer, of several models; by default the role answer."
+    )
     priority: int = Field(
         0, ge=-10, le=10, description="Where questions wait, those of a higher one go first."
     )
@@ -66,14 +71,59 @@ class SearchRequest(Request):
     limit: int = Field(10, ge=1, le=200)
 
 
+class UrlUploadRequest(Request):
+    url: Text = Field(max_length=2048, description="http or https, of a host at a public address.")
+    collection: str = "default"
+    name: Text | None = Field(
+        None, max_length=1024, description="What the file is to be called; by default host and path."
+    )
+
+
 class IngestRequest(Request):
-    paths: list[str] = Field(min_length=1, description="Absolute paths on the machine of the service.")
+    paths: list[str] = Field(
+        description="Absolute paths on the machine of the service; of a refresh also none, for all repositories that "
+        "the collection was made from."
+    )
     collection: str = "default"
     prune: bool = Field(False, description="Remove documents whose files have gone from these folders.")
     retry: bool = Field(False, description="Try again what failed before, though it has not changed.")
     dry: bool = Field(False, description="Do nothing; tell what would be done.")
     changed: list[str] | None = Field(None, description="Only these files below the paths have changed.")
     explicit: bool = Field(False, description="Take these as if each had been named in paths.")
+    within: list[str] | None = Field(
+        None, description="Read only what is in these folders, links followed; by default all that is named."
+    )
+    ref: str | None = Field(None, description=_REF)
+    all_files: bool = Field(False, description="Read generated, minified, vendored and lock files, too.")
+    refresh: bool = Field(
+        False, description="Look only at what changed in repositories since they were read."
+    )
+
+    @model_validator(mode="after")
+    def _has_paths(self) -> IngestRequest:
+        if not (self.paths or self.refresh):
+            raise ValueError("no path is named")
+        return self
+
+
+class RefreshRequest(Request):
+    ref: str | None = Field(None, description=_REF)
+
+
+class CollectionRequest(Request):
+    collection: str = Field(description="Its name: lower-case letters, digits, '-', '_' and '.', 63 at most.")
+
+
+class CollectionChange(Request):
+    """What is not given stays as it is."""
+
+    name: str | None = Field(None, description="The collection's new name.")
+    target_ttft_ms: TargetMs | None = Field(
+        None, description="Milliseconds in which answers from it begin; null takes it back."
+    )
+    pinned: list[Text] | None = Field(
+        None, max_length=1000, description="Documents that are read first, by id or source; null for none."
+    )
 
 
 class TargetRequest(Request):
@@ -112,6 +162,10 @@ class WarmRequest(Request):
     )
 
 
+class BackupRequest(Request):
+    path: str = Field(description="Absolute path on the machine of the service.")
+
+
 class Check(BaseModel):
     ok: bool
     detail: str
@@ -140,3 +194,10 @@ class Problem(BaseModel):
     errors: list[FieldProblem] = Field(
         default=[], description="Of a body that is not as it should be: each field."
     )
+
+
+class ConfirmationProblem(Problem):
+    """``token`` confirms it; ``would_be_lost`` are counts."""
+
+    token: str
+    would_be_lost: dict[str, int]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from api import targets
 from api.replies import Target
-from api.routes import EngineOf, owner_only, problems_of
+from api.routes import EngineOf, problems_of
+from api.rules import needs
 from api.schemas import TargetRequest
 
 router = APIRouter(prefix="/v1/target")
@@ -18,16 +19,17 @@ router = APIRouter(prefix="/v1/target")
 @router.get(
     "", responses=problems_of(404, 422, 503), summary="The time in which answers from a collection begin"
 )
+@needs("read")
 async def show(engine: EngineOf, collection: Annotated[str, Query()] = "default") -> Target:
     return await asyncio.to_thread(targets.target, engine.rag, collection)
 
 
 @router.put(
     "",
-    dependencies=[Depends(owner_only)],
     responses=problems_of(403, 404, 422, 503),
-    summary="Set it, or take it back (the owner of the data folder only)",
+    summary="Set it, or take it back",
 )
+@needs("write")
 async def change(body: TargetRequest, engine: EngineOf, request: Request) -> Target:
     async with request.state.writing:  # not while the collection is removed
         return await asyncio.to_thread(targets.set_target, engine.rag, body.collection, body.target_ttft_ms)

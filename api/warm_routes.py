@@ -8,32 +8,36 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from sse_starlette import EventSourceResponse
 
+from api.idempotency import ONCE, Once
 from api.replies import PinnedList
-from api.routes import SSE, EngineOf, owner_only, problems_of, reported
+from api.routes import SSE, EngineOf, problems_of, reported
+from api.rules import needs
 from api.schemas import PinRequest, UnpinRequest, WarmRequest
 from api.warmer import EVENTS, warmed
 from ingest import pinning
 from rag.warm import WarmUp
 
-router = APIRouter()
+router = APIRouter(route_class=Once)
 
 
 @router.get(
     "/v1/pinned", responses=problems_of(422, 503), summary="What every question of a collection reads first"
 )
+@needs("read")
 async def pinned(engine: EngineOf, collection: Annotated[str, Query()] = "default") -> PinnedList:
     return PinnedList(collection, tuple(await asyncio.to_thread(engine.rag.pins.of, [collection])))
 
 
 @router.post(
     "/v1/pinned",
-    dependencies=[Depends(owner_only)],
+    dependencies=[ONCE],
     responses=problems_of(403, 404, 409, 422, 503),
-    summary="Pin documents (the owner of the data folder only)",
+    summary="Pin documents",
 )
+@needs("write")
 async def pin(body: PinRequest, engine: EngineOf, request: Request) -> PinnedList:
     async with request.state.writing:
         rag, folder = engine.rag, Path(body.folder)
@@ -44,10 +48,10 @@ async def pin(body: PinRequest, engine: EngineOf, request: Request) -> PinnedLis
 
 @router.delete(
     "/v1/pinned",
-    dependencies=[Depends(owner_only)],
     responses=problems_of(403, 404, 422, 503),
-    summary="Unpin documents (the owner of the data folder only)",
+    summary="Unpin documents",
 )
+@needs("write")
 async def unpin(body: UnpinRequest, engine: EngineOf, request: Request) -> PinnedList:
     async with request.state.writing:
         pins = await asyncio.to_thread(
@@ -65,10 +69,10 @@ async def unpin(body: UnpinRequest, engine: EngineOf, request: Request) -> Pinne
 @router.post(
     "/v1/warm",
     response_class=EventSourceResponse,
-    dependencies=[Depends(owner_only)],
     responses={200: SSE, **problems_of(403, 422)},
-    summary="Prefill what questions begin with, while nobody asks (the owner of the data folder only)",
+    summary="Prefill what questions begin with, while nobody asks",
 )
+@needs("admin")
 async def warm(body: WarmRequest, request: Request) -> EventSourceResponse:
     return EventSourceResponse(_events(request.state.warmer.warm_up, body))
 

@@ -14,6 +14,7 @@ from api.replies import WarmReport
 from rag.compose import Engine
 from rag.errors import ModelUnavailable, Overloaded, RagError
 from rag.question import Question
+from rag.served import Served
 from rag.warm import Warmed, WarmUp
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Warmer:
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._questions, self._asked_at = 0, -math.inf  # how many there were, and when the last was seen
-        self._restarts = 0
+        self._restarts: dict[str, int] = {}  # of each child, by its model's name
 
     def wake(self) -> None:
         """A collection has changed, or what is pinned of it."""
@@ -54,15 +55,21 @@ class Warmer:
 
     def _look(self, now: float) -> None:
         """Questions may have taken the place of what was warm, and another model server holds nothing."""
-        gate, server = self._engine.rag.serving.gate, self._engine.server
-        if server and server.status.restarts != self._restarts:
-            self._restarts = server.status.restarts
-            self._engine.rag.serving.residency.forget()
-            self.wake()
+        gate = self._engine.rag.serving.gate
+        for model in self._engine.rag.models:
+            self._look_at(model)
         if gate.requests or gate.questions != self._questions:
             self._questions, self._asked_at = gate.questions, now
         elif now - self._asked_at >= IDLE_S and self._asked_at > -math.inf:
             self._asked_at = -math.inf
+            self.wake()
+
+    def _look_at(self, model: Served) -> None:
+        """Only the model of the role answer is warmed."""
+        server = self._engine.children.of(model.name)
+        if server and server.status.restarts != self._restarts.get(model.name, 0):
+            self._restarts[model.name] = server.status.restarts
+            model.serving.residency.forget()
             self.wake()
 
     async def _warmed(self) -> bool:

@@ -6,42 +6,57 @@ A question of a conversation comes after its earlier turns; one that stands alon
 from __future__ import annotations
 
 import asyncio
+import copy
+import logging
+import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from rag import account, filters, followup, rewrite
-from rag.admission import Gate, Ticket
+from rag import account, filters, followup, repository, rewrite, served
+from rag.admission import Ticket
 from rag.admission import Waiting as Waiting
-from rag.collection_settings import TARGET_TTFT_MS, CollectionSettings
+from rag.answers import Answers
+from rag.code.known import Codebases
+from rag.code.mapped import map_id
+from rag.collection_settings import REPOSITORIES, TARGET_TTFT_MS, CollectionSettings
 from rag.conversation import Turn
 from rag.conversations import Conversations
-from rag.errors import RagError
+from rag.errors import ModelUnavailable, RagError, RerankerUnavailable
 from rag.gather import USUAL_TOKENS, gather, read_pinned
 from rag.gather import Limits as Limits
 from rag.grow import Asked
+from rag.observer import Nobody, Observer
 from rag.pinned import SHARE, Pinned, Pins
-from rag.plan import Costs, Plan, plan
+from rag.plan import Plan, plan
 from rag.ports import Embedder, Generator, ModelInfo, Reader, Reranker, Store, TokenCounter
 from rag.question import Question
 from rag.reading import read
 from rag.remembered import Remembered
 from rag.reply import Reply
-from rag.residency import Residency
+from rag.repository import Repository
 from rag.retrieve import Search, retrieve
+from rag.salt import salt_of, salted
+from rag.served import Models, Served
 from rag.serving import Serving
 from rag.stages import Stages
-from rag.types import Answer, Context, Hit, Receipt
+from rag.stopping import Stopping
+from rag.types import Answer, Context, Hit, PassedOver, Receipt
 from rag.usual import Usual
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+COMPUTING = 4  # threads, where there are as many processors
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the model reads from now on, and what the index was asked for it. The receipt is not complete yet."""
+    """What the model reads from now on, and what the index was asked for it. The receipt is not complete yet. Another
+    one follows where another model takes over."""
 
     receipt: Receipt
     searched_for: str = ""
@@ -58,61 +73,140 @@ Event = Waiting | Reading | Piece | Answer
 
 
 class Rag:
-    """Answers questions over the collections of one store with one model."""
+    """Answers questions over the collections of one store, with one of several models: ``served``, which has the
+    role answer unless another is to answer (``by``)."""
 
     def __init__(
         self,
         store: Store,
         embedder: Embedder,
-        tokens: TokenCounter,
-        generator: Generator,
-        limits: Limits,
+        models: Models,
         reranker: Reranker | None = None,
         conversations: Conversations | None = None,
         rewrite_follow_ups: bool = False,
-        costs: Costs | None = None,
-        gate: Gate | None = None,
         collection_settings: CollectionSettings | None = None,
         usual: Usual | None = None,
+        answers: Answers | None = None,
     ) -> None:
-        self.store, self.embedder, self.tokens = store, embedder, tokens
-        self.generator, self.limits, self.reranker = generator, limits, reranker
+        self.store, self.embedder, self.reranker = store, embedder, reranker
         self.conversations, self.rewrite_follow_ups = conversations or Conversations(), rewrite_follow_ups
         self.collection_settings = collection_settings or CollectionSettings()
         self.pins, self.usual = Pins(self.collection_settings), usual or Usual()
-        self._served: ModelInfo | None = None
-        self.remembered = Remembered(tokens)
-        self.serving = Serving(gate or Gate(), Residency(self.remembered), costs)
+        self.answers = answers or Answers()
+        self.codebases = Codebases(store)
+        self.models, self.served = models, models.all[0]
+        self.stopping = Stopping()
+        self.salt = ""
+        self._computing = asyncio.Semaphore(min(COMPUTING, os.cpu_count() or 1))
+        self.observer: Observer = Nobody()
+
+    def seen_by(self, tenant: str, store: Store) -> Rag:
+        """This one, with the collections of ``store``, and the conversations and past answers of a tenant. Its prompts
+        meet nobody else's in the model server's cache."""
+        seen = self.through(partial(salted, salt_of(tenant)))
+        seen.store, seen.salt = store, salt_of(tenant)
+        seen.conversations, seen.answers = self.conversations.of(tenant), self.answers.of(tenant)
+        return seen
+
+    def through(self, wrap: Callable[[Generator], Generator]) -> Rag:
+        """This one, asking each model through what ``wrap`` makes of its generator."""
+        seen = copy.copy(self)
+        seen.served = replace(self.served, generator=wrap(self.generator))
+        seen.models = self.models.through(wrap)
+        return seen
+
+    def by(self, model: Served) -> Rag:
+        """This one, with another of its models to answer."""
+        seen = copy.copy(self)
+        seen.served = model
+        return seen
+
+    @property
+    def generator(self) -> Generator:
+        return self.served.generator
+
+    @property
+    def tokens(self) -> TokenCounter:
+        return self.served.tokens
+
+    @property
+    def remembered(self) -> Remembered:
+        return self.served.remembered
+
+    @property
+    def serving(self) -> Serving:
+        return self.served.serving
+
+    @property
+    def limits(self) -> Limits:
+        return self.served.limits
 
     async def stream(self, question: Question) -> AsyncGenerator[Event, None]:
         """A Reading, Waitings as long as others come first, Pieces, then the Answer, which its conversation has by
         then. Raises RagErrors, also between events; Overloaded before the first one."""
-        stages, ticket = Stages(), Ticket(question.priority, question.client)
+        stages = Stages()
+        with self.observer.question(stages) as answered:
+            events = self.stopping.guarded(self._answered(question, stages), self.limits.answer_s)
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Answer):
+                        answered(event)
+                    yield event
+
+    async def _answered(self, question: Question, stages: Stages) -> AsyncGenerator[Event, None]:
+        """By the first that begins to, of the models that may: what has been said is never said again."""
+        wanted = await self.models.wanted(question.model)
+        for model in (order := served.in_turn(wanted)):
+            begun = False
+            try:
+                instead_of = served.passed_over(wanted, model)
+                async with aclosing(self.by(model)._events(question, stages, instead_of)) as events:
+                    async for event in events:
+                        begun = begun or isinstance(event, Piece)
+                        yield event
+                return
+            except ModelUnavailable as error:
+                model.health.failed(error.message)
+                if begun or model is order[-1]:
+                    raise (error if begun else served.unanswered(wanted, error)) from None
+                log.warning("%s does not answer, another model is asked: %s", model.name, error.message)
+
+    async def _events(
+        self, question: Question, stages: Stages, instead_of: tuple[PassedOver, ...] = ()
+    ) -> AsyncGenerator[Event, None]:
+        ticket = Ticket(question.priority, question.client)
         with self.serving.gate.entered(ticket), self.conversations.taking_turn(question.conversation):
             turns = await self.check(question)
             searched_for = await self._standalone(question, turns, stages)
             made, size = await self._made(question, searched_for, turns, stages)
             receipt = account.receipt(question, size, made, self.tokens.exact)
+            receipt = account.by(receipt, self.served.name, instead_of)
             if made.context.blocks:
                 self.serving.weigh(ticket, made)
             yield Reading(replace(receipt, seconds=stages.snapshot()), searched_for)
             if made.context.blocks:
                 model = made.server.model
                 reply = Reply(self.generator, model, self.limits.reserve(question, model.window), stages)
-                events = self.serving.events(made, ticket, reply, question.temperature)
+                events = self.serving.events(made, ticket, reply, question.sampling)
                 async with aclosing(events):
                     async for event in events:
                         yield Piece(event) if isinstance(event, str) else event
+                repositories = self.repositories(question.collections)
                 answer = await asyncio.to_thread(
-                    account.answered, question, reply, made.context, made.hits, receipt, stages
+                    account.answered, question, reply, made.context, made.hits, receipt, stages, repositories
                 )
             else:
                 answer = account.nothing_read(question, made.context, made.hits, receipt, stages)
-            turn = made.grown.turn(answer.text)
-            await asyncio.to_thread(self.conversations.add, question.conversation, turn, answer)
-            if made.begun and not made.grown.past:
-                await asyncio.to_thread(self.usual.note, question.collections, made.begun)
+            answer = await asyncio.to_thread(self._remembered, question, made, answer)
         yield answer
+
+    def _remembered(self, question: Question, made: Plan, answer: Answer) -> Answer:
+        """With the id by which it can be looked up."""
+        answer = self.answers.keep(question.collections, answer)
+        self.conversations.add(question.conversation, made.grown.turn(answer.text), answer)
+        if made.begun and not made.grown.past and not self.salt:  # what is warm is warm for the owner alone
+            self.usual.note(question.collections, made.begun)
+        return answer
 
     async def answer(self, question: Question) -> Answer:
         """The last event of ``stream``."""
@@ -132,7 +226,7 @@ class Rag:
 
     async def check(self, question: Question) -> Sequence[Turn]:
         """Raises what is wrong with a question before a model is asked anything. The turns before it."""
-        self.limits.check(question.text)
+        self.limits.check(question)
         filters.check(question.among)
         return await self._reading(question, lambda index: self.conversations.turns(question.conversation))
 
@@ -150,7 +244,20 @@ class Rag:
         )
 
     async def _reading(self, question: Question, work: Callable[[Reader], T]) -> T:
-        return await asyncio.to_thread(read, self.store, question.collections, work)
+        return await self._computed(partial(self.reading, question.collections, work))
+
+    async def _computed(self, work: Callable[[], T]) -> T:
+        """On a thread, of which few compute at once: of more, each has the interpreter's lock less often, and the
+        event loop waits for it behind all of them."""
+        async with self._computing:
+            return await asyncio.to_thread(work)
+
+    def reading(self, collections: Sequence[str], work: Callable[[Reader], T]) -> T:
+        """What ``work`` makes of these collections and the map of their code. Raises what it and the store raise."""
+        tokens = self.remembered
+        return read(
+            self.store, collections, lambda index: work(self.codebases.mapped(index, collections, tokens))
+        )
 
     async def _made(
         self, question: Question, searched_for: str, turns: Sequence[Turn], stages: Stages
@@ -158,7 +265,7 @@ class Rag:
         """For the model that was served last, while the server is asked which one it serves now."""
         asking = asyncio.create_task(self.generator.model())
         try:
-            model = self._served or await asking
+            model = self.serving.served or await asking
             while True:
                 work = partial(self._planned, question, searched_for, turns, model, stages)
                 try:
@@ -166,17 +273,17 @@ class Rag:
                 except RagError:
                     if await asking == model:
                         raise
-                self._served = await asking
-                if self._served == model:
+                self.serving.served = await asking
+                if self.serving.served == model:
                     return made
-                model = self._served
+                model = self.serving.served
         finally:
             asking.cancel()
 
     async def _standalone(self, question: Question, turns: Sequence[Turn], stages: Stages) -> str:
         if turns and self.rewrite_follow_ups:
             with stages("rewrite"):
-                return await rewrite.rewritten(self.generator, question.text, turns)
+                return await rewrite.rewritten(self.models.helping, question.text, turns, stages.notes.append)
         return followup.standalone(question.text, turns)
 
     def _planned(
@@ -188,14 +295,15 @@ class Rag:
         stages: Stages,
         index: Reader,
     ) -> tuple[Plan, tuple[int, int]]:
-        server = self.serving.known(model)
+        server = self.serving.known(model, self.salt)
         budget = self.limits.budget(question, model.window, self.remembered)
         hits = self._retrieved(question, searched_for, self.limits.hits(budget.documents), stages, index)
         with stages("read"):
             pinned = self.pinned(question, index, budget.documents)
             material = gather(index, question, hits, budget.documents, self.remembered, pinned)
             size = index.size(question.among)
-        asked = Asked(question, searched_for, material, turns, partial(self.serving.residency.lead, model))
+        lead = partial(self.serving.residency.lead, model, salt=self.salt)
+        asked = Asked(question, searched_for, material, turns, lead)
         of_collections = self.collection_settings.values(TARGET_TTFT_MS, question.collections)
         target_s = self.limits.target_s(question, of_collections)
         with stages("pack"):
@@ -207,9 +315,16 @@ class Rag:
         pinned = self.pinned(question, index, budget)
         return gather(index, question, hits, budget, self.remembered, pinned).context(budget)
 
+    def repositories(self, collections: Sequence[str]) -> list[Repository]:
+        """Those that the collections were read from."""
+        kept = self.collection_settings.values(REPOSITORIES, collections)
+        return [each for of in kept for each in repository.load(of)]
+
     def pinned(self, question: Question, index: Reader, budget: int) -> Pinned:
         """What is read first for a question with so many tokens for documents."""
-        ids = [pin.id for pin in self.pins.of(question.collections)]
+        pins = [pin.id for pin in self.pins.of(question.collections)]
+        of_code = map_id(question.collections, budget)
+        ids = [of_code, *pins] if of_code else pins
         return read_pinned(index, question, ids, budget // SHARE, self.remembered)
 
     def _retrieved(
@@ -219,4 +334,9 @@ class Rag:
             vector = self.embedder.embed_query(searched_for)
         with stages("search"):
             search = Search(searched_for, vector, limit, question.among or None)
-            return retrieve(index, search, self.reranker)
+            codebase = self.codebases.of_index(index, question.collections)
+            try:
+                return retrieve(index, search, self.reranker, codebase)
+            except RerankerUnavailable as error:
+                stages.notes.append(f"What was found was not reranked: {error.message}")
+                return retrieve(index, search, None, codebase)

@@ -36,7 +36,7 @@ def _default(name: str, field: Any) -> str:
         "vllm_python": "`.venv-vllm/bin/python` beside `.venv`",
         "vllm_model": "`.models/SmolLM2-135M-Instruct` beside `.venv`",
     }
-    if field.default in (None, PydanticUndefined, ""):
+    if field.default in (None, PydanticUndefined, "", (), {}):
         return made.get(name, "")
     return f"`{field.default}`"
 

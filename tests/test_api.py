@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.app import create_app
 from api.problems import STATUS, problem_of
 from fake_engine import REPLY, TOKEN, engine_over, fake_store, ingested
-from fakes import Costly, FakeGenerator
+from fakes import Costly, FakeGenerator, change
 from openapi_check import mismatches
 from rag import admission
 from rag import errors as e
 from rag.compose import Engine
 from rag.ports import Delta
 from rag.ports import Message as Prompt
+from rag.question import GREEDY, Sampling
 from rag.remote import Remote
 from rag.store.edge import EdgeStore
 
@@ -343,7 +345,12 @@ class Breaking(FakeGenerator):
         self.failure = failure
 
     async def stream(
-        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         yield Delta("The battery ")
         raise self.failure
@@ -359,7 +366,7 @@ class Breaking(FakeGenerator):
 async def test_an_error_in_the_middle_of_a_stream_is_its_last_event(
     engine: Engine, client: httpx.AsyncClient, failure: Exception, code: str, status: int
 ) -> None:
-    engine.rag.generator = Breaking(failure)
+    change(engine.rag, generator=Breaking(failure))
     stream = await events(client, "/v1/answer", {"question": "battery?", "stream": True})
     assert [event.event for event in stream] == ["reading", "piece", "error"]
     told = json.loads(stream[-1].data)
@@ -399,7 +406,7 @@ async def test_a_bug_is_500_without_its_details_and_logged_once(
 
 def tree(cls: type[e.RagError]) -> list[type[e.RagError]]:
     """Of rag.errors: what another package adds for itself passes through no service."""
-    of_rag = (child for child in cls.__subclasses__() if child.__module__ == e.__name__)
+    of_rag = (child for child in cls.__subclasses__() if child.__module__ in (e.__name__, "rag.not_found"))
     return [cls, *(found for child in of_rag for found in tree(child))]
 
 
@@ -407,15 +414,27 @@ async def test_every_error_has_its_status_and_comes_back_as_itself(
     engine: Engine, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {
-        "RagError": 500, "BadRequest": 400, "BadSetting": 400, "BadName": 400, "QuestionTooLong": 413,
-        "BadFileName": 400, "UploadTooLarge": 413, "DiskFull": 507,
+        "RagError": 500, "BadRequest": 400, "BadParameter": 400, "BadSetting": 400, "BadName": 400,
+        "QuestionTooLong": 413, "BadFileName": 400, "UploadTooLarge": 413, "DiskFull": 507,
         "NotFound": 404, "CollectionNotFound": 404, "DocumentNotFound": 404, "JobNotFound": 404,
-        "ConversationNotFound": 404, "ConversationBusy": 409,
+        "ConversationNotFound": 404, "ConversationBusy": 409, "RefNotFound": 404,
+        "RepositoryUnreadable": 422, "SymbolNotFound": 404, "AmbiguousName": 400, "UnknownModel": 400,
+        "BackupUnreadable": 400, "NotEmpty": 409,
+        "PathNotAllowed": 403, "ConfirmationNeeded": 428, "NotReplaceable": 409, "OutOfDate": 412,
+        "OriginalNotFound": 404, "AnswerNotFound": 404,
+        "UrlNotAllowed": 403, "UrlUnreadable": 502,
+        "IdempotencyKeyReused": 422, "IdempotencyKeyBusy": 409,
+        "CollectionExists": 409, "CollectionBusy": 409,
+        "AccessError": 401, "KeyMissing": 401, "KeyRefused": 401, "ScopeMissing": 403, "KeyNotFound": 404,
         "SourceError": 422, "SourceMissing": 404, "SourceEmpty": 422, "SourceCorrupt": 422, "SourceUnsupported": 422,
         "SourceCrash": 422, "SourceOverLimit": 422,
-        "StoreError": 500, "DataFolderInUse": 409, "FingerprintMismatch": 409, "StoreUnavailable": 503,
+        "StoreError": 500, "DataFolderInUse": 409, "FingerprintMismatch": 409, "DataTooNew": 409,
+        "StoreUnavailable": 503,
         "ModelError": 503, "ModelNotInstalled": 503, "ModelUnavailable": 503, "ModelRefused": 502,
-        "ContextTooLong": 422, "ServiceError": 500, "Overloaded": 429, "PortInUse": 500, "ServiceUnreachable": 500,
+        "ModelNotFound": 404, "EmbedderUnavailable": 503, "RerankerUnavailable": 503, "NotEnoughMemory": 503,
+        "ContextTooLong": 422, "ServiceError": 500, "Overloaded": 429, "RateLimited": 429,
+            "PortInUse": 500, "ServiceStopping": 503,
+            "ServiceUnreachable": 500, "TimedOut": 504,
     }  # fmt: skip
     raised: list[type[e.RagError]] = []
 
@@ -442,7 +461,12 @@ class Unread(FakeGenerator):
         self.asked = asyncio.Event()
 
     async def stream(
-        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         self.asked.set()
         await asyncio.Event().wait()
@@ -450,7 +474,8 @@ class Unread(FakeGenerator):
 
 
 async def test_waiting_is_told_and_who_goes_away_waits_no_more(engine: Engine, app: ASGIApp) -> None:
-    generator = engine.rag.generator = Unread()
+    generator = Unread()
+    change(engine.rag, generator=generator)
     question = {"question": "battery?", "stream": True}
     first, second = Connection("/v1/answer", question), Connection("/v1/answer", question, bodies=2)
     running = first.run(app)
@@ -476,7 +501,8 @@ async def test_waiting_is_told_and_who_goes_away_waits_no_more(engine: Engine, a
 async def test_overload_is_429_and_says_when_to_come_again(
     engine: Engine, app: ASGIApp, client: httpx.AsyncClient, stream: bool
 ) -> None:
-    generator = engine.rag.generator = Unread()
+    generator = Unread()
+    change(engine.rag, generator=generator)
     engine.rag.serving.gate = admission.Gate(admission.Rules(max_wait_s=30))
     engine.rag.serving.costs = Costly(90.0)
     first = Connection("/v1/answer", {"question": "battery?"})
@@ -554,9 +580,11 @@ async def test_only_the_owner_writes(engine: Engine, client: httpx.AsyncClient, 
     for value in (None, "Bearer wrong", TOKEN, "Bearer ", "Bearer é"):
         headers = httpx.Headers({"Authorization": value} if value else {}, encoding="latin-1")
         ingest = await client.post("/v1/ingest", json={"paths": [str(gauge)]}, headers=headers)
-        assert "owner.json" in problem(ingest, 403, "BadRequest")["detail"]
+        code = "KeyRefused" if value in ("Bearer wrong", "Bearer é") else "KeyMissing"
+        problem(ingest, 401, code)
+        assert ingest.headers["www-authenticate"] == "Bearer"
         remove = await client.request("DELETE", "/v1/documents", json={"all": True}, headers=headers)
-        problem(remove, 403, "BadRequest")
+        problem(remove, 401, code)
     assert engine.rag.store.open("default").size()[0] == 1
 
 
@@ -688,7 +716,7 @@ async def test_a_collection_is_built_anew(engine: Engine, client: httpx.AsyncCli
     assert "anew.rebuilt" not in engine.rag.store.names()
     unknown = await client.post("/v1/reindex", json={"collection": "nope"}, headers=OWNER)
     problem(unknown, 404, "CollectionNotFound")
-    assert (await client.post("/v1/reindex", json={"collection": "anew"})).status_code == 403
+    assert (await client.post("/v1/reindex", json={"collection": "anew"})).status_code == 401
 
 
 async def test_what_has_gone_is_removed_when_asked(
@@ -760,7 +788,12 @@ class Endless(FakeGenerator):
         self.thinking, self.closed = asyncio.Event(), asyncio.Event()
 
     async def stream(
-        self, messages: Sequence[Prompt], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         try:
             yield Delta("word ")
@@ -774,7 +807,8 @@ class Endless(FakeGenerator):
 async def test_a_client_that_goes_away_ends_the_generation(
     engine: Engine, app: ASGIApp, stream: bool
 ) -> None:
-    generator = engine.rag.generator = Endless()
+    generator = Endless()
+    change(engine.rag, generator=generator)
     connection = Connection("/v1/answer", {"question": "battery?", "stream": stream})
     running = connection.run(app)
     await asyncio.wait_for(generator.thinking.wait(), 5)
@@ -839,7 +873,7 @@ async def test_not_ready_while_the_embedder_loads_or_where_it_cannot(engine: Eng
         assert wait.wait(5)
         raise failure
 
-    slow = Engine(engine.rag, engine.owner, None, preload)
+    slow = replace(engine, preload=preload)
     async with started(slow) as app:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -909,6 +943,16 @@ async def test_openapi_names_every_schema_it_uses_and_no_other(client: httpx.Asy
             assert operation["summary"], (path, method)
 
 
+async def test_openapi_says_where_a_key_is_needed(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    paths = document["paths"]
+    assert paths["/healthz"]["get"]["security"] == []
+    assert paths["/v1/answer"]["post"]["security"] == [{"key": []}, {}]
+    assert paths["/v1/documents"]["delete"]["security"] == [{"key": []}]
+    assert all("security" in each for operations in paths.values() for each in operations.values())
+
+
 def test_a_check_of_replies_that_finds_faults() -> None:
     """The checker itself: it must not find everything well."""
     document = {"components": {"schemas": {"A": {"type": "object", "properties": {"n": {"type": "integer"}},
@@ -970,4 +1014,4 @@ async def test_what_is_no_target_is_refused(client: httpx.AsyncClient) -> None:
     problem(response, 404, "CollectionNotFound")
     problem(await client.get("/v1/target?collection=nope"), 404, "CollectionNotFound")
     response = await client.put("/v1/target", json={"target_ttft_ms": 1})
-    assert response.status_code == 403
+    assert response.status_code == 401

@@ -19,6 +19,7 @@ from rag import wire
 from rag.compose import Engine
 from rag.conversations import Transcript
 from rag.ports import Delta, Message
+from rag.question import GREEDY, Sampling
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
 
@@ -36,9 +37,14 @@ class Waiting(FakeGenerator):
         self.talking = asyncio.Event()
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
-        async for delta in super().stream(messages, max_tokens=max_tokens, temperature=temperature):
+        async for delta in super().stream(messages, max_tokens=max_tokens, sampling=sampling):
             yield delta
             self.talking.set()
             await self.go_on.wait()
@@ -117,8 +123,8 @@ async def test_a_stream_tells_what_was_searched_for(client: httpx.AsyncClient) -
 
 async def test_the_list_is_the_owners_and_an_id_opens_its_conversation(client: httpx.AsyncClient) -> None:
     id_ = await begun(client)
-    assert (await client.get("/v1/conversations")).status_code == 403
-    assert (await client.get("/v1/conversations", headers={"Authorization": "Bearer no"})).status_code == 403
+    assert (await client.get("/v1/conversations")).status_code == 401
+    assert (await client.get("/v1/conversations", headers={"Authorization": "Bearer no"})).status_code == 401
     listed = (await client.get("/v1/conversations", headers=OWNER)).json()
     assert [each["id"] for each in listed["conversations"]] == [id_]
     assert (await client.get(f"/v1/conversations/{id_}")).status_code == 200

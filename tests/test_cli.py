@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import ingest.cli
 from command import Ran, in_process
 from fake_engine import REPLY, fake_engine, fake_store, ingested, opener
 from fakes import FakeGenerator
+from git_house import Repo
 from ingest.jobs import Jobs
 from ingest.run import Run
 from ingest.uploads import Uploads
@@ -369,6 +371,31 @@ def test_ingest_then_rm(run: Callable[..., Ran], empty: Path, tmp_path: Path) ->
     assert run("rm", "--all").code == 2
 
 
+def test_a_repository_is_ingested_and_refreshed(run: Callable[..., Ran], empty: Path, tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "project")
+    for n in range(7):
+        repo.write(f"pkg/{n}/__init__.py", "")
+    first = repo.commit(a_md="a\n", poetry_lock="lock\n")
+    told = run("ingest", str(repo.root), "-c", "code")
+    assert told.code == 0
+    assert "skipped project/poetry.lock: a lock file; --all-files reads it" in told.out
+    shown = (
+        "project/pkg/0/__init__.py, project/pkg/1/__init__.py, project/pkg/2/__init__.py, and 4 more: empty"
+    )
+    assert f"skipped {shown}" in " ".join(told.out.split())
+    assert f"project at {first[:12]}" in told.out
+    second = repo.commit(a_md="changed\n")
+    report = json.loads(run("refresh", "-c", "code", "--json").out)
+    assert [(file["name"], file["status"]) for file in report["files"]] == [("project/a.md", "replaced")]
+    assert report["commits"] == {str(repo.root): second}
+    assert run("refresh", "-c", "code", "--ref", first).code == 0
+    wrong = run("refresh", "-c", "code", "--ref", "mian")
+    assert (wrong.code, "no branch, tag or commit 'mian'" in wrong.err) == (2, True)
+    assert "Did you mean main?" in wrong.err
+    other = run("refresh", "-c", "nowhere")
+    assert (other.code, "was not made from a repository" in other.err) == (2, True)
+
+
 def test_an_uploaded_file_is_deleted_with_its_document(run: Callable[..., Ran], empty: Path) -> None:
     with closing(Jobs(empty / "jobs.db")) as jobs:
         uploads = Uploads(empty)
@@ -410,8 +437,8 @@ def test_documents_whose_names_are_no_unicode(run: Callable[..., Ran], empty: Pa
 
 
 def tree(cls: type[e.RagError]) -> list[type[e.RagError]]:
-    """Of rag.errors: what another package adds for itself passes through no service."""
-    of_rag = (child for child in cls.__subclasses__() if child.__module__ == e.__name__)
+    """Of rag: what another package adds for itself passes through no service."""
+    of_rag = (child for child in cls.__subclasses__() if child.__module__.startswith("rag."))
     return [cls, *(found for child in of_rag for found in tree(child))]
 
 
@@ -419,11 +446,16 @@ def test_every_error_has_its_exit_code_and_no_traceback(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {
-        2: "BadRequest BadSetting BadName BadFileName QuestionTooLong UploadTooLarge NotFound "
-        "CollectionNotFound ConversationNotFound DocumentNotFound JobNotFound "
-        "SourceMissing ContextTooLong",
-        3: "StoreError DataFolderInUse DiskFull StoreUnavailable ModelUnavailable PortInUse ServiceUnreachable "
-        "ConversationBusy",
+        2: "AccessError KeyMissing KeyRefused ScopeMissing BadRequest BadParameter BadSetting "
+        "UnknownModel BackupUnreadable BadName BadFileName ConfirmationNeeded "
+        "IdempotencyKeyReused NotReplaceable OutOfDate QuestionTooLong UploadTooLarge "
+        "UrlNotAllowed NotFound AnswerNotFound CollectionNotFound ConversationNotFound "
+        "DocumentNotFound JobNotFound KeyNotFound ModelNotFound OriginalNotFound RefNotFound SymbolNotFound "
+        "AmbiguousName PathNotAllowed SourceMissing ContextTooLong CollectionExists NotEmpty",
+        3: "StoreError DataFolderInUse DiskFull StoreUnavailable ModelUnavailable "
+        "EmbedderUnavailable RerankerUnavailable NotEnoughMemory ServiceError "
+        "ClusterUnavailable CollectionBusy ConversationBusy IdempotencyKeyBusy Overloaded RateLimited PortInUse "
+        "ServiceStopping ServiceUnreachable TimedOut",
     }
     codes = {name: code for code, names in expected.items() for name in names.split()}
     for kind in tree(e.RagError):
@@ -601,7 +633,8 @@ def test_doctor_says_what_a_model_server_does(
 # --- the start ----------------------------------------------------------------------------------------------------
 
 HEAVY = ("fastapi", "starlette", "uvicorn", "unstructured", "torch", "transformers", "sentence_transformers",
-         "llama_index", "qdrant_client", "nltk", "spacy", "pandas", "openvino", "api.schemas")  # fmt: skip
+         "llama_index", "qdrant_client", "nltk", "spacy", "pandas", "openvino", "lxml", "charset_normalizer",
+         "api.schemas")  # fmt: skip
 
 
 @pytest.mark.process

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import ValidationError
 
+from fakes import FakeEmbedder
+from rag.compose import open_store
 from rag.errors import BadSetting
+from rag.models.embed import SentenceEmbedder
+from rag.roles import settings_of
 from rag.settings import PREFIX, Settings, beside_environment, default_data_dir, load_settings
 
 
@@ -73,6 +78,34 @@ def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: s
         load_settings()
 
 
+def test_keys_are_not_told_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBOOK_QDRANT_API_KEY", "secret-of-qdrants\n")
+    monkeypatch.setenv("OPENBOOK_LLM_API_KEY", "secret-of-the-models")
+    made = load_settings()
+    assert made.qdrant_api_key == "secret-of-qdrants"
+    assert "secret" not in f"{made!r} {made}"
+
+
+@pytest.mark.process
+def test_the_qdrant_client_is_given_its_key_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings are errors here."""
+    monkeypatch.setenv("OPENBOOK_QDRANT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("OPENBOOK_QDRANT_API_KEY", "secret-of-qdrants")
+    import qdrant_client  # takes two seconds
+
+    given: dict[str, object] = {}
+    made = qdrant_client.QdrantClient
+
+    def client(**options: object) -> object:
+        given.update(options)
+        return made(**options, check_compatibility=False)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(qdrant_client, "QdrantClient", client)
+    store = open_store(load_settings(), cast(SentenceEmbedder, FakeEmbedder()))
+    store.close()
+    assert given["api_key"] == "secret-of-qdrants"
+
+
 def test_settings_do_not_change_and_take_nothing_unknown() -> None:
     with pytest.raises(ValidationError):
         load_settings().port = 1
@@ -115,3 +148,50 @@ def test_without_xdg_the_users_folder_is_below_home(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert default_data_dir() == tmp_path / ".local" / "share" / "openbook"
+
+
+def test_further_models_and_roles(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = (
+        '{"deep": {"url": "http://127.0.0.1:1/v1", "model": "org/deep", "api_key": " k\\n", "window": 4096}}'
+    )
+    monkeypatch.setenv("OPENBOOK_MODELS", deep)
+    monkeypatch.setenv("OPENBOOK_FAST_URL", "http://127.0.0.1:2/v1")
+    monkeypatch.setenv("OPENBOOK_FALLBACK", "deep fast")
+    monkeypatch.setenv("OPENBOOK_LLM_API_KEY", "secret")
+    made = load_settings()
+    assert made.named == ["answer", "fast", "deep"]
+    assert made.fallback == ("deep", "fast")
+    of = settings_of(made)
+    assert [str(of[name].llm_url) for name in ("fast", "deep")] == [
+        "http://127.0.0.1:2/v1",
+        "http://127.0.0.1:1/v1",
+    ]
+    # A key is for the server that it was given for, and no other.
+    assert [of[name].llm_api_key for name in made.named] == ["secret", None, "k"]
+    assert (of["deep"].llm_model, of["deep"].llm_window) == ("org/deep", 4096)
+    assert (made.rewrites, load_settings(rewrite_follow_ups=False).rewrites) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"MODELS": "{deep"}, "OPENBOOK_MODELS: "),
+        ({"MODELS": '{"deep": {"url": "x", "api_key": "secret"}}'}, "OPENBOOK_MODELS at deep.url: "),
+        ({"MODELS": '{"De ep": {"url": "http://h/v1"}}'}, "OPENBOOK_MODELS at De ep.[key]: "),
+        ({"MODELS": '{"fast": {"url": "http://h/v1"}}'}, "OPENBOOK_MODELS: fast is the name of a role"),
+        ({"FALLBACK": "deep"}, "OPENBOOK_FALLBACK: there is no model deep"),
+        (
+            {"FAST_URL": "http://h/v1", "FAST_VLLM_MODEL": "/m"},
+            "OPENBOOK_FAST_URL and OPENBOOK_FAST_VLLM_MODEL are both set",
+        ),
+    ],
+)
+def test_models_that_cannot_be_are_refused_and_no_key_is_told(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(BadSetting) as caught:
+        load_settings()
+    assert caught.value.message.startswith(told)
+    assert "secret" not in caught.value.message
