@@ -10,7 +10,7 @@ export TOKENIZERS_PARALLELISM = false
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit clean
+.PHONY: help setup run spark test lint unit clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
@@ -20,6 +20,9 @@ setup: ## Build .venv, .venv-vllm and the model (the first time; afterwards noth
 
 run: setup ## Start openbook, ingest samples/, ask a question, keep serving until Ctrl-C (RUN_ONCE=1: stop after the answer)
 	@scripts/run.sh
+
+spark: ## Start everything in containers on a DGX Spark, with a first key (docs/spark.md)
+	@scripts/spark.sh
 
 test: ## Set up, lint, and run every test that needs no GPU
 	@scripts/setup.sh --dev

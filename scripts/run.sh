@@ -121,6 +121,7 @@ if [ "${RUN_ONCE:-0}" = 1 ]; then
 fi
 [ "$code" = 0 ] || give_up "The question was not answered."
 echo
+[ ! -t 1 ] || echo "In a browser: $("$openbook" page)" # not where it would be kept: it has the owner's key
 echo "openbook is serving; ask on: .venv/bin/openbook ask \"...\" --collection $COLLECTION. Ctrl-C stops it."
 wait "$service"
 code=$?

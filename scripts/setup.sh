@@ -2,7 +2,7 @@
 # Build what openbook runs on, inside this folder and nowhere else:
 #
 #   .venv       the application (locks/app.lock) with its embedding model, converted once; with --dev also the test
-#               tools (locks/dev.lock)
+#               tools (locks/dev.lock), and Chromium where the machine has no browser to test the page in
 #   .venv-vllm  the model server (locks/vllm.lock), apart because the two cannot share versions
 #   .models     a small model, converted once from the file that a Python package ships
 #
@@ -43,11 +43,14 @@ is_built() {
 
 has_model() { [ -f "$model/config.json" ] && [ -f "$model/model.safetensors" ] && [ -f "$model/tokenizer.json" ]; }
 
+# A browser to drive the page with: Debian's, or one of Google's packages.
+has_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
 needs_vllm() { [ -z "${OPENBOOK_LLM_URL:-}" ]; }
 
 is_complete() {
   is_built .venv locks/app.lock || return 1
-  [ "$dev" = 0 ] || is_built .venv locks/dev.lock || return 1
+  [ "$dev" = 0 ] || { is_built .venv locks/dev.lock && has_browser; } || return 1
   ! needs_vllm || { is_built .venv-vllm locks/vllm.lock && has_model; }
 }
 
@@ -75,6 +78,7 @@ check_machine() {
     "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || debian "libnuma" libnuma1
     command -v lscpu >/dev/null || debian "lscpu" util-linux # vLLM asks it for the cores
   fi
+  [ "$dev" = 0 ] || has_browser || debian "A browser for the tests of the page" chromium
   local free
   free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
   [ "$free" -ge 8 ] || fail "Only $free GB are free here; the set-up needs 8 (15 with CUDA builds of torch)."
@@ -146,7 +150,7 @@ set_up() {
     HF_HUB_OFFLINE=1 .venv/bin/python -P -m rag.models.embed_prepare >>"$log" 2>&1 ||
       fail "The embedding model could not be converted; the reason is at the end of $log."
     finish .venv locks/app.lock \
-      "torch, sentence_transformers, openvino, qdrant_client, qdrant_edge, openbook.app, api.serve, ingest.workers"
+      "torch, sentence_transformers, openvino, qdrant_client, qdrant_edge, openbook.app, api.serve, api.mcp.server, ingest.workers"
   fi
   say "[3/$steps] The test tools"
   if [ "$dev" = 0 ]; then

@@ -21,12 +21,19 @@ tests() {
   .venv/bin/python -m pytest -m "$@"
 }
 
+# Only files that have the mark: to collect all of them takes longer than some lanes do.
+marked() {
+  # shellcheck disable=SC2046 # names without spaces
+  tests "$1" "${@:2}" $(grep -l "pytest.mark.$1" tests/test_*.py)
+}
+
 lane() {
   case $1 in
     lint) lint ;;
     unit) tests "not process and not models and not offline and not vllm" -n auto --maxprocesses 4 --dist loadfile ;;
-    process) tests "process and not models" ;;
-    models | offline | vllm) tests "$1" ;;
+    process) tests "process and not models" -n 2 --dist loadfile ;;
+    models) marked "$1" -n 2 --dist loadfile ;;
+    offline | vllm) marked "$1" ;;
     *) echo "There is no lane $1; there are: lint unit process models offline vllm" >&2 && return 2 ;;
   esac
 }

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from fakes import FakeCounter, FakeEmbedder, FakeGenerator
+from fakes import FakeCounter, FakeEmbedder, FakeGenerator, FakeRelay, rag_of
 from ingest.pipeline import Ingestion
 from ingest.report import Report
-from rag.answer import Limits, Rag
+from rag.answer import Limits
+from rag.children import Children
 from rag.collection_settings import FILE, CollectionSettings
 from rag.compose import Engine
 from rag.conversations import Conversations
@@ -31,7 +32,7 @@ def fake_store(folder: Path) -> EdgeStore:
 def engine_over(store: EdgeStore, folder: Path, generator: FakeGenerator | None = None) -> Engine:
     conversations = Conversations(folder / "conversations.db")
     model = generator or FakeGenerator(REPLY)
-    rag = Rag(
+    rag = rag_of(
         store,
         FakeEmbedder(),
         FakeCounter(),
@@ -40,7 +41,14 @@ def engine_over(store: EdgeStore, folder: Path, generator: FakeGenerator | None 
         conversations=conversations,
         collection_settings=CollectionSettings(folder / FILE),
     )
-    return Engine(rag, Owner(folder, Record(os.getpid(), "a test", token=TOKEN)), None, preload=lambda: None)
+    return Engine(
+        rag,
+        Owner(folder, Record(os.getpid(), "a test", token=TOKEN)),
+        Children({}),
+        preload=lambda: None,
+        relays={"answer": FakeRelay()},
+        embedder=FakeEmbedder(),
+    )
 
 
 @contextmanager

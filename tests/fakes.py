@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 import uuid
 import zlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import astuple, replace
+from typing import Any
 
 import numpy as np
 
+from rag.admission import Gate
+from rag.answer import Limits, Rag
 from rag.errors import RagError
-from rag.ports import CacheShape, Delta, Message, ModelInfo, Vectors
+from rag.plan import Costs
+from rag.ports import (
+    CacheShape,
+    Delta,
+    Embedder,
+    Generator,
+    Message,
+    ModelInfo,
+    Relayed,
+    Reranker,
+    Store,
+    TokenCounter,
+    Vectors,
+)
 from rag.prefill import Cost
 from rag.prefix_cache import PrefixCache
+from rag.question import GREEDY, Sampling
+from rag.served import Models, Served
 from rag.template import Template
 from rag.types import Document, Passage, Usage
 
@@ -52,6 +73,8 @@ class FakeCounter:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [[zlib.crc32(token.encode()) for token in self._tokens(text)] for text in texts]
 
+    def keep(self, texts: Sequence[str]) -> None: ...
+
     def forget(self) -> None: ...
 
     def _tokens(self, text: str) -> list[str]:
@@ -59,11 +82,14 @@ class FakeCounter:
 
 
 class FakeGenerator:
-    """Streams ``reply`` word by word and keeps what it was sent; ``error`` is raised instead of a reply."""
+    """Streams ``reply`` word by word and keeps what it was sent, with its ``options``; ``error`` is raised instead of a
+    reply, ``breaks_with`` after its first word."""
 
     def __init__(self, reply: str = "", window: int = 4096, error: RagError | None = None) -> None:
         self.reply, self.window, self.error = reply, window, error
+        self.breaks_with: RagError | None = None
         self.sent: list[Sequence[Message]] = []
+        self.options: list[tuple[object, ...]] = []
 
     async def model(self) -> ModelInfo:
         if self.error:
@@ -71,16 +97,41 @@ class FakeGenerator:
         return ModelInfo("fake-model", self.window)
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         self.sent.append(messages)
+        self.options.append((max_tokens, *astuple(sampling)))
         if self.error:
             raise self.error
         pieces = re.findall(r"\S+\s*", self.reply)
         for piece in pieces:
             yield Delta(piece)
+            if self.breaks_with:
+                raise self.breaks_with
         prompt = sum(FakeCounter().count([message.content for message in messages]))
         yield Delta(finish_reason="stop", usage=Usage(prompt, len(pieces), None))
+
+
+class FakeRelay:
+    """A model server that says ``body`` to everything; keeps what it was asked."""
+
+    def __init__(self, body: bytes = b'{"object": "chat.completion"}', status: int = 200) -> None:
+        self.body, self.status = body, status
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    @asynccontextmanager
+    async def relayed(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Relayed]:
+        self.asked.append((path, dict(body)))
+        yield Relayed(self.status, "application/json", self._chunks())
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self.body), 10):
+            yield self.body[at : at + 10]
 
 
 TEMPLATE = Template((1,), (2,), (3,), (4,), (3,))
@@ -94,17 +145,29 @@ class CachingGenerator(FakeGenerator):
         self.info = ModelInfo("fake-model", window, TEMPLATE, CacheShape(block_size, blocks))
         self.cache = PrefixCache(block_size, blocks)
         self.ids: list[Sequence[int]] = []
+        self.salt = ""
+
+    def salted(self, salt: str) -> CachingGenerator:
+        """Of the same server."""
+        other = copy.copy(self)
+        other.salt = salt
+        return other
 
     async def model(self) -> ModelInfo:
         await super().model()
         return self.info
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, temperature: float, ids: Sequence[int] = ()
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        sampling: Sampling = GREEDY,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Delta, None]:
         self.sent.append(messages)
         self.ids.append(ids)
-        lease = self.cache.begin(ids)
+        lease = self.cache.begin(ids, self.salt)
         said = re.findall(r"\S+\s*", self.reply)[:max_tokens]
         for piece in said:
             yield Delta(piece)
@@ -151,6 +214,33 @@ def passages(doc: Document, *texts: str, page: int | None = None) -> list[Passag
         )
         start += len(text)
     return made
+
+
+def served(generator: Generator, name: str = "answer", **more: Any) -> Served:
+    return Served.of(name, generator, FakeCounter(), more.pop("limits", Limits()), **more)
+
+
+def rag_of(
+    store: Store,
+    embedder: Embedder,
+    tokens: TokenCounter,
+    generator: Generator,
+    limits: Limits,
+    reranker: Reranker | None = None,
+    *,
+    costs: Costs | None = None,
+    gate: Gate | None = None,
+    **more: Any,
+) -> Rag:
+    """With one model."""
+    models = Models.alone(generator, tokens, limits, costs=costs, gate=gate)
+    return Rag(store, embedder, models, reranker, **more)
+
+
+def change(rag: Rag, **parts: Any) -> None:
+    """Of the model that answers, for a test: ``generator=...``, ``limits=...``, ``serving=...``."""
+    rag.served = replace(rag.served, **parts)
+    rag.models = replace(rag.models, all=(rag.served, *rag.models.all[1:]))
 
 
 class Costly:

@@ -13,14 +13,15 @@ MODEL = "stub-model"
 
 
 class StubLlm(ThreadingHTTPServer):
-    """``hang``: after the first piece, until it is cleared or the client goes; ``cut``: ends the reply there."""
+    """``hang``: after the first piece, until it is cleared or the client goes; ``cut``: ends the reply there;
+    ``mute``: ends it before that."""
 
     daemon_threads = True
 
-    def __init__(self, reply: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, reply: str, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.reply = reply
-        self.cut = False
+        self.cut = self.mute = False
         self.go_on = threading.Event()
         self.go_on.set()
         self.talking = threading.Event()  # a first piece has been sent
@@ -59,13 +60,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.gone.set()
 
     def _events(self) -> Iterator[str]:
-        words = self.server.reply.split(" ")
+        words = [] if self.server.mute else self.server.reply.split(" ")
         for i, word in enumerate(words):
             yield json.dumps({"choices": [{"delta": {"content": word if i == 0 else f" {word}"}}]})
             if self.server.cut:
                 return
             while not self.server.go_on.wait(0.05):
                 yield json.dumps({"choices": []})  # writing is how a client that has gone is noticed
+        if self.server.mute:
+            return
         usage = {
             "prompt_tokens": 100,
             "completion_tokens": len(words),
@@ -87,8 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def stub_llm(reply: str) -> Iterator[StubLlm]:
-    server = StubLlm(reply)
+def stub_llm(reply: str, port: int = 0) -> Iterator[StubLlm]:
+    server = StubLlm(reply, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
