@@ -145,7 +145,7 @@ def test_a_second_signal_does_not_wait(read: Path, llm: StubLlm) -> None:
 def test_who_follows_a_job_is_told_and_the_job_goes_on_after_a_restart(
     read: Path, llm: StubLlm, tmp_path: Path
 ) -> None:
-    for at in range(150):
+    for at in range(files := 60):
         lines = "".join(f"Sentence {j} about pump {at} and valve {j * at}.\n" for j in range(60))
         (tmp_path / f"{at}.md").write_text(lines)
     with up(read, llm.url) as service:
@@ -162,7 +162,7 @@ def test_who_follows_a_job_is_told_and_the_job_goes_on_after_a_restart(
     assert service.json("jobs", job)["job"]["state"] in ("queued", "done")
     with up(read, llm.url) as service:
         done = service.json("jobs", job, "--follow")["job"]
-        assert (done["state"], done["files_done"], done["attempts"]) == ("done", 150, 1)
+        assert (done["state"], done["files_done"], done["attempts"]) == ("done", files, 1)
 
 
 # --- what it needs fails ----------------------------------------------------------------------------------------
