@@ -31,7 +31,7 @@ lane() {
   case $1 in
     lint) lint ;;
     unit) tests "not process and not models and not offline and not vllm" -n auto --maxprocesses 4 --dist loadfile ;;
-    process) tests "process and not models" -n 2 --dist loadfile ;;
+    process) tests "process and not models" -n 3 --dist loadfile ;;
     models) marked "$1" -n 2 --dist loadfile ;;
     offline | vllm) marked "$1" ;;
     *) echo "There is no lane $1; there are: lint unit process models offline vllm" >&2 && return 2 ;;
