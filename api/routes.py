@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -178,7 +178,8 @@ async def ingest(
     body: IngestRequest, engine: EngineOf, caller: CallerOf, request: Request
 ) -> EventSourceResponse:
     run = await asyncio.to_thread(begin, engine, await asked_for(body, allowed(caller, request)))
-    return EventSourceResponse(_ingest_events(run, request))
+    told = _told_nobody if body.dry else request.state.metrics.file
+    return EventSourceResponse(_ingest_events(run, request, told))
 
 
 @router.post(
@@ -194,7 +195,13 @@ async def reindex(body: ReindexRequest, request: Request) -> EventSourceResponse
     return EventSourceResponse(_ingest_events(reindexed(engine.rag, body.collection), request))
 
 
-async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIterator[dict[str, str]]:
+def _told_nobody(_result: FileResult) -> None: ...
+
+
+async def _ingest_events(
+    run: Iterator[Happening], request: Request, told: Callable[[FileResult], None] = _told_nobody
+) -> AsyncIterator[dict[str, str]]:
+    """``told`` what happened to each file, also where the client has gone by then."""
     names: dict[type[Any], str] = {
         Found: "found", Progress: "progress", FileResult: "file", Report: "report"
     }  # fmt: skip
@@ -203,7 +210,7 @@ async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIte
     if writing.locked():
         yield event_of("waiting", Waiting())
     try:
-        steps = request.state.engine.rag.stopping.guarded(_steps(run))
+        steps = request.state.engine.rag.stopping.guarded(_steps(run, told))
         async with writing, aclosing(reported(names, steps)) as messages:
             async for message in messages:
                 yield message
@@ -211,7 +218,7 @@ async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIte
         request.state.warmer.wake()
 
 
-async def _steps(run: Iterator[Happening]) -> AsyncGenerator[Any, None]:
+async def _steps(run: Iterator[Happening], told: Callable[[FileResult], None]) -> AsyncGenerator[Any, None]:
     events = stepwise(run)
     # The step at hand ends, and what the run has started, before the next writer may begin: also where the client
     # has gone.
@@ -221,6 +228,8 @@ async def _steps(run: Iterator[Happening]) -> AsyncGenerator[Any, None]:
                 event = await anext(events, None)
             if event is None:
                 return
+            if isinstance(event, FileResult):
+                told(event)
             await anyio.lowlevel.checkpoint()  # where it is heard that the client has gone
             yield event
     finally:
