@@ -18,6 +18,7 @@ from fake_engine import REPLY, engine_over, fake_store, ingested
 from fakes import FakeGenerator, FakeRelay
 from openapi_check import mismatches
 from rag import errors as e
+from rag.answers import Answers
 from rag.compose import Engine
 from rag.store.edge import EdgeStore
 from service_in_process import serving
@@ -53,7 +54,9 @@ def generator() -> FakeGenerator:
 
 @pytest.fixture
 def engine(store: EdgeStore, folder: Path, generator: FakeGenerator) -> Engine:
-    return engine_over(store, folder, generator)
+    engine = engine_over(store, folder, generator)
+    engine.rag.answers = Answers(most=100)
+    return engine
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def chat(*said: str, model: str = COLLECTION, **more: Any) -> dict[str, Any]:
     return {"model": model, "messages": messages, **more}
 
 
-def recorded(name: str) -> dict[str, Any]:
+def open_webui(name: str) -> dict[str, Any]:
     body: dict[str, Any] = json.loads((OPEN_WEBUI / f"{name}.json").read_text())
     return body
 
@@ -396,14 +399,14 @@ async def test_the_raw_model_waits_in_the_same_line(client: httpx.AsyncClient, e
 
 
 async def test_what_open_webui_asks_in_a_chat(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
-    *said, counted, done = await chunks(client, recorded("first"))
+    *said, counted, done = await chunks(client, open_webui("first"))
     assert done == "[DONE]"
     assert counted["usage"]["total_tokens"]
     assert said[-1]["choices"][0]["delta"]["annotations"]
-    *_, done = await chunks(client, recorded("follow_up"))
+    *_, done = await chunks(client, open_webui("follow_up"))
     assert done == "[DONE]"
     assert generator.sent[1][1].content == generator.sent[0][1].content
-    whole = (await client.post(CHAT, json=recorded("parts"))).json()
+    whole = (await client.post(CHAT, json=open_webui("parts"))).json()
     assert whole["choices"][0]["message"]["content"] == REPLY
 
 
@@ -411,9 +414,9 @@ async def test_what_open_webui_asks_in_a_chat(client: httpx.AsyncClient, generat
 async def test_what_open_webui_asks_beside_a_chat_goes_to_the_model(
     client: httpx.AsyncClient, relay: FakeRelay, generator: FakeGenerator, task: str
 ) -> None:
-    reply = await client.post(CHAT, json=recorded(task))
+    reply = await client.post(CHAT, json=open_webui(task))
     assert reply.content == relay.body
-    assert relay.asked == [("chat/completions", recorded(task) | {"model": "fake-model"})]
+    assert relay.asked == [("chat/completions", open_webui(task) | {"model": "fake-model"})]
     assert generator.sent == []
 
 
