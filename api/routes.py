@@ -19,8 +19,10 @@ import anyio.lowlevel
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
+from api.answered_once import answered_once, no_stream
 from api.caller import Caller
 from api.folders import allowed, asked_for
+from api.idempotency import Key
 from api.model_states import states, told
 from api.problems import bug, problem_of
 from api.rates import Metered
@@ -92,7 +94,9 @@ EngineOf = Annotated[Engine, Depends(engine_of)]
     summary="Answer a question from a collection, with citations and a receipt",
 )
 @needs("ask")
-async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, request: Request) -> Any:
+async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, key: Key, request: Request) -> Any:
+    if key and body.stream:
+        raise no_stream()
     question = Question(
         body.question,
         _collections(body.collection),
@@ -107,6 +111,8 @@ async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, reques
         client=caller.key or (request.client.host if request.client else ""),
         model=body.model,
     )
+    if key:
+        return await answered_once(request, key, engine.rag, question)
     if not body.stream:
         return await while_wanted(request, engine.rag.answer(question))
     stream = engine.rag.stream(question)
