@@ -52,7 +52,7 @@ from api.mcp import mount
 from api.mcp.mount import Mounted
 from api.metrics import Metrics
 from api.observe import Observed
-from api.openai import completions, models, responses, vectors
+from api.openai import completions, models, responses, stored_responses, vectors
 from api.rates import Rates
 from api.rules import OWNERS, authorized, public_paths, rule_of
 from api.schemas import ConfirmationProblem, Problem
@@ -228,7 +228,7 @@ def create_app(
     app.include_router(code_routes.router)
     app.include_router(backup_routes.router)
     app.include_router(observe_routes.router)
-    for each in (models, completions, responses, vectors):
+    for each in (models, completions, responses, stored_responses, vectors):
         app.include_router(each.router)
     app.router.routes.append(Route(mount.PATH, endpoint=mount.Endpoint(), include_in_schema=False))
     problems.install(app)

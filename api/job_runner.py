@@ -22,7 +22,7 @@ PROGRESS_S = 0.5  # seconds between two notes of where a job is
 
 class JobRunner:
     """``start`` begins a run of ingestion; ``writing`` is held while one is at work: one writer at a time.
-    ``changed`` is told that one has ended, ``told`` what happened to each file."""
+    ``changed`` is told that one has ended, ``told`` what happened to each file, but for dry runs."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class JobRunner:
         try:
             async with aclosing(stepwise(self._start(job.run))) as events:
                 async for event in events:
-                    if not await asyncio.to_thread(self._goes_on, job.id, event):
+                    if not await asyncio.to_thread(self._goes_on, job, event):
                         break
         except asyncio.CancelledError:
             self.jobs.put_back(job.id)
@@ -81,14 +81,15 @@ class JobRunner:
         log.info("job %s: %s %s", job.id, ended.state, ended.error or ended.counts)
         self._changed()
 
-    def _goes_on(self, id_: str, event: Event) -> bool:
+    def _goes_on(self, job: Job, event: Event) -> bool:
         """Notes the event; False where the job has been cancelled, be it asked for again by now."""
         if isinstance(event, Found):
-            self.jobs.found(id_, event.files, event.bytes)
+            self.jobs.found(job.id, event.files, event.bytes)
         elif isinstance(event, FileResult):
-            self.jobs.result(id_, event)
-            self._told(event)
+            self.jobs.result(job.id, event)
+            if not job.run.dry:
+                self._told(event)
         elif isinstance(event, Progress) and time.monotonic() - self._noted >= PROGRESS_S:
             self._noted = time.monotonic()
-            self.jobs.progress(id_, event)
-        return self.jobs.is_running(id_)
+            self.jobs.progress(job.id, event)
+        return self.jobs.is_running(job.id)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -19,8 +19,10 @@ import anyio.lowlevel
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
+from api.answered_once import answered_once, no_stream
 from api.caller import Caller
 from api.folders import allowed, asked_for
+from api.idempotency import Key
 from api.model_states import states, told
 from api.problems import bug, problem_of
 from api.rates import Metered
@@ -92,7 +94,9 @@ EngineOf = Annotated[Engine, Depends(engine_of)]
     summary="Answer a question from a collection, with citations and a receipt",
 )
 @needs("ask")
-async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, request: Request) -> Any:
+async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, key: Key, request: Request) -> Any:
+    if key and body.stream:
+        raise no_stream()
     question = Question(
         body.question,
         _collections(body.collection),
@@ -107,6 +111,8 @@ async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, reques
         client=caller.key or (request.client.host if request.client else ""),
         model=body.model,
     )
+    if key:
+        return await answered_once(request, key, engine.rag, question)
     if not body.stream:
         return await while_wanted(request, engine.rag.answer(question))
     stream = engine.rag.stream(question)
@@ -178,7 +184,8 @@ async def ingest(
     body: IngestRequest, engine: EngineOf, caller: CallerOf, request: Request
 ) -> EventSourceResponse:
     run = await asyncio.to_thread(begin, engine, await asked_for(body, allowed(caller, request)))
-    return EventSourceResponse(_ingest_events(run, request))
+    told = _told_nobody if body.dry else request.state.metrics.file
+    return EventSourceResponse(_ingest_events(run, request, told))
 
 
 @router.post(
@@ -194,7 +201,13 @@ async def reindex(body: ReindexRequest, request: Request) -> EventSourceResponse
     return EventSourceResponse(_ingest_events(reindexed(engine.rag, body.collection), request))
 
 
-async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIterator[dict[str, str]]:
+def _told_nobody(_result: FileResult) -> None: ...
+
+
+async def _ingest_events(
+    run: Iterator[Happening], request: Request, told: Callable[[FileResult], None] = _told_nobody
+) -> AsyncIterator[dict[str, str]]:
+    """``told`` what happened to each file, also where the client has gone by then."""
     names: dict[type[Any], str] = {
         Found: "found", Progress: "progress", FileResult: "file", Report: "report"
     }  # fmt: skip
@@ -203,7 +216,7 @@ async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIte
     if writing.locked():
         yield event_of("waiting", Waiting())
     try:
-        steps = request.state.engine.rag.stopping.guarded(_steps(run))
+        steps = request.state.engine.rag.stopping.guarded(_steps(run, told))
         async with writing, aclosing(reported(names, steps)) as messages:
             async for message in messages:
                 yield message
@@ -211,7 +224,7 @@ async def _ingest_events(run: Iterator[Happening], request: Request) -> AsyncIte
         request.state.warmer.wake()
 
 
-async def _steps(run: Iterator[Happening]) -> AsyncGenerator[Any, None]:
+async def _steps(run: Iterator[Happening], told: Callable[[FileResult], None]) -> AsyncGenerator[Any, None]:
     events = stepwise(run)
     # The step at hand ends, and what the run has started, before the next writer may begin: also where the client
     # has gone.
@@ -221,6 +234,8 @@ async def _steps(run: Iterator[Happening]) -> AsyncGenerator[Any, None]:
                 event = await anext(events, None)
             if event is None:
                 return
+            if isinstance(event, FileResult):
+                told(event)
             await anyio.lowlevel.checkpoint()  # where it is heard that the client has gone
             yield event
     finally:

@@ -36,6 +36,12 @@ CREATE TABLE IF NOT EXISTS answers (
     answer TEXT NOT NULL,
     tenant TEXT NOT NULL DEFAULT ''
 );
+CREATE TABLE IF NOT EXISTS told (
+    id TEXT PRIMARY KEY,
+    answer TEXT NOT NULL REFERENCES answers (id) ON DELETE CASCADE,
+    around TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS told_answer ON told (answer);
 """
 _OF = "tenant = ? AND (? = '' OR EXISTS (SELECT 1 FROM json_each(collections) WHERE value = ?))"
 
@@ -125,7 +131,7 @@ class Answers:
         if not rows:
             raise AnswerNotFound.of(id_)
         *summary, answer = rows[0]
-        return KeptAnswer(_summary(*summary), wire.load(Answer, json.loads(answer)))
+        return KeptAnswer(_summary(*summary), _loaded(answer))
 
     def delete(self, id_: str) -> None:
         """Raises AnswerNotFound."""
@@ -133,6 +139,42 @@ class Answers:
             self.get(id_)
             with self._database.writing() as database:
                 database.execute("DELETE FROM answers WHERE id = ?", (id_,))
+
+    # An answer may have been told in the shape of another interface, under an id of its own: then what stood around it
+    # is kept beside it, as long as it is.
+
+    def keep_told(self, id_: str, answer: str, around: str) -> bool:
+        """``answer`` is the id of one that is kept. False where that is not so, or not any more, and where it cannot be
+        written."""
+        try:
+            with self._database.writing() as database:
+                added = database.execute(
+                    "INSERT INTO told (id, answer, around) SELECT ?, id, ? FROM answers WHERE id = ? AND tenant = ?",
+                    (id_, around, answer, self._tenant),
+                )
+                return added.rowcount == 1
+        except StoreUnavailable as error:
+            log.warning("a reply cannot be kept: %s", error)
+            return False
+
+    def told(self, id_: str) -> tuple[str, Answer] | None:
+        """What stood around an answer, and the answer; None where there is none."""
+        rows = self._database.rows(
+            "SELECT told.around, answers.answer FROM told JOIN answers ON answers.id = told.answer "
+            "WHERE told.id = ? AND answers.tenant = ?",
+            id_,
+            self._tenant,
+        )
+        return (rows[0][0], _loaded(rows[0][1])) if rows else None
+
+    def delete_told(self, id_: str) -> bool:
+        """With its answer. False where there is none."""
+        with self._database.writing() as database:
+            deleted = database.execute(
+                "DELETE FROM answers WHERE tenant = ? AND id = (SELECT answer FROM told WHERE id = ?)",
+                (self._tenant, id_),
+            )
+            return deleted.rowcount == 1
 
     def close(self) -> None:
         self._database.close()
@@ -144,3 +186,7 @@ def _summary(id_: str, at: str, collections: str, question: str, answerable: int
 
 def _dumped(answer: Answer) -> str:
     return json.dumps(wire.dump(answer))
+
+
+def _loaded(answer: str) -> Answer:
+    return wire.load(Answer, json.loads(answer))

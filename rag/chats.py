@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
 
 from rag.conversation import Turn
 
@@ -39,7 +38,6 @@ class Chats:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[Turn, ...]] = OrderedDict()
         self._open: dict[str, Chat] = {}
-        self._replies: OrderedDict[str, tuple[Said, ...]] = OrderedDict()
 
     def begin(self, owner: str, said: Sequence[Said]) -> Chat:
         """Its ``id`` is one of a conversation until ``end``."""
@@ -57,27 +55,12 @@ class Chats:
             del self._open[chat.id]
             if chat.turn:
                 self._known[key := _after(chat.key, (question, answer))] = (*chat.turns, chat.turn)
-                _last(self._known, key)
-
-    def keep(self, owner: str, reply: str, said: Sequence[Said]) -> None:
-        """All that was said, for a client that will only name the last reply."""
-        with self._lock:
-            self._replies[key := _after(owner, (reply, ""))] = tuple(said)
-            _last(self._replies, key)
-
-    def said(self, owner: str, reply: str) -> tuple[Said, ...] | None:
-        """None where it is not known, or not any more."""
-        with self._lock:
-            return self._replies.get(_after(owner, (reply, "")))
+                self._known.move_to_end(key)
+                while len(self._known) > KEPT:
+                    self._known.popitem(last=False)
 
     def get(self, id_: str | None) -> Chat | None:
         return self._open.get(id_) if id_ else None
-
-
-def _last(kept: OrderedDict[str, Any], key: str) -> None:
-    kept.move_to_end(key)
-    while len(kept) > KEPT:
-        kept.popitem(last=False)
 
 
 def _after(key: str, said: Said) -> str:

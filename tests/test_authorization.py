@@ -138,7 +138,13 @@ def test_what_writes_is_for_no_one_who_only_reads_or_asks() -> None:
         "/v1/responses",
         "/v1/chat/completions",
     }
-    of_tenants = {"/v1/conversations", "/v1/conversations/{id_}", "/v1/answers/{id_}", "/mcp"}
+    of_tenants = {
+        "/v1/conversations",
+        "/v1/conversations/{id_}",
+        "/v1/answers/{id_}",
+        "/v1/responses/{id_}",
+        "/mcp",
+    }
     for target, rule in RULED:
         if target.method != "GET" and not rule.public and target.route.path not in asking | of_tenants:
             assert rule.writes, target

@@ -77,11 +77,3 @@ def test_the_longest_unused_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> No
     for question in "abc":
         answered(known, [], Turn(question, "x", READ))
     assert [turns(known, (question, "x"))[0].read for question in "abc"] == [(), READ, READ]
-
-
-def test_what_led_to_a_reply_is_known_by_its_name_to_who_has_it() -> None:
-    known = Chats()
-    said = [("How long?", "400 days [1].")]
-    known.keep("a", "resp_1", said)
-    assert known.said("a", "resp_1") == tuple(said)
-    assert known.said("b", "resp_1") is known.said("a", "resp_2") is None

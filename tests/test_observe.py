@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,11 +22,13 @@ from api.tracing import Tracing, tracing
 from conftest import ROOT
 from fake_engine import TOKEN, engine_over
 from fakes import CachingGenerator, FakeEmbedder, FakeGenerator, document, passages
+from ingest.workers import InProcess
 from rag.compose import Engine
 from rag.correlation import Correlation, correlated
 from rag.errors import ModelUnavailable
 from rag.store.edge import EdgeStore
 from service_in_process import serving
+from test_api_jobs import OWNER
 
 QUESTION = "How long does the secret battery last?"
 REPLY = "The battery lasts 30 days [1]."
@@ -92,6 +95,36 @@ async def test_answers_are_counted(client: httpx.AsyncClient) -> None:
     assert values["openbook_queue_waiting",] == values["openbook_queue_running",] == 0
     assert values["process_resident_memory_bytes",] > 2**20
     assert values["openbook_event_loop_lag_seconds_count",] >= 0
+
+
+async def test_files_are_counted_whether_they_come_as_a_job_or_as_a_stream(
+    client: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.pipeline.Workers", lambda **_: InProcess())
+    (tmp_path / "texts").mkdir()
+    for name in ("a.md", "b.md"):
+        (tmp_path / "texts" / name).write_text(f"The text of {name}.\n")
+    asked = {"paths": [str(tmp_path / "texts")], "collection": "counted"}
+    counts = []
+
+    async def counted() -> None:
+        values = await scraped(client)
+        counts.append(
+            [values.get(("openbook_ingested_files_total", each), 0) for each in ("added", "unchanged")]
+        )
+
+    async def as_a_job(body: dict[str, Any]) -> None:
+        id_ = (await client.post("/v1/jobs", json=body, headers=OWNER)).json()["job"]["id"]
+        assert "event: job" in (await client.get(f"/v1/jobs/{id_}/events", headers=OWNER)).text
+
+    for dry in (True, False):
+        text = (await client.post("/v1/ingest", json=asked | {"dry": dry}, headers=OWNER)).text
+        assert text.count("event: file") == 2
+        await counted()
+    for dry in (True, False):
+        await as_a_job(asked | {"dry": dry})
+        await counted()
+    assert counts == [[0, 0], [2, 0], [2, 0], [2, 2]]
 
 
 async def test_errors_are_counted_by_code_and_questions_by_outcome(

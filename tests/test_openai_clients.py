@@ -11,12 +11,19 @@ import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI
+from openai.types.responses import (
+    ResponseCompletedEvent,
+    ResponseInputItemParam,
+    ResponseInputMessageItem,
+    ResponseOutputMessage,
+)
 
 from conftest import ROOT
 from fake_engine import REPLY, fake_engine, ingested
 from fakes import FakeGenerator
 from live import Live, live
 from rag import errors as e
+from rag.answers import FILE, Answers
 from rag.compose import Engine
 
 pytestmark = pytest.mark.process
@@ -30,8 +37,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("clients").resolve()
     (folder / "gauge.md").write_text("# Gauge\n\nThe battery of the gauge lasts 400 days, even in winter.\n")
     with fake_engine(folder / "data", FakeGenerator(REPLY)) as engine:
+        engine.rag.answers = Answers(folder / FILE, most=100)
         ingested(engine, folder / "gauge.md")
         yield engine
+        engine.rag.answers.close()
 
 
 @pytest.fixture
@@ -123,6 +132,35 @@ async def test_responses(client: AsyncOpenAI) -> None:
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == REPLY
 
 
+async def test_a_response_is_fetched_again_with_what_it_was_asked_and_forgotten(client: AsyncOpenAI) -> None:
+    made = await client.responses.create(model=MODEL, input=QUESTION, instructions="Be brief.")
+    assert await client.responses.retrieve(made.id) == made
+    said: list[ResponseInputItemParam] = [
+        {"role": "user", "content": "How long?"},
+        {"role": "assistant", "content": "400 days."},
+        {"role": "user", "content": [{"type": "input_text", "text": "And in winter?"}]},
+    ]
+    stream = await client.responses.create(model=MODEL, input=said, previous_response_id=made.id, stream=True)
+    *_, last = [event async for event in stream]
+    assert isinstance(last, ResponseCompletedEvent)
+    assert await client.responses.retrieve(last.response.id) == last.response
+    items = [each async for each in client.responses.input_items.list(last.response.id, order="asc", limit=2)]
+    assert [(type(each), each.content[0].text) for each in items] == [  # type: ignore[union-attr, index]
+        (ResponseInputMessageItem, "How long?"),
+        (ResponseOutputMessage, "400 days."),
+        (ResponseInputMessageItem, "And in winter?"),
+    ]
+    await client.responses.delete(made.id)
+    for gone in (client.responses.retrieve, client.responses.delete, client.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError, match="There is no response") as missing:
+            await gone(made.id)
+        assert missing.value.type == "not_found_error"
+    unkept = await client.responses.create(model=MODEL, input=QUESTION, store=False)
+    assert (unkept.store, unkept.output_text) == (False, REPLY)  # type: ignore[attr-defined]
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(unkept.id)
+
+
 async def test_a_stream_of_responses_through_the_helper_of_the_sdk(client: AsyncOpenAI) -> None:
     async with client.responses.stream(model=MODEL, input=QUESTION) as stream:
         async for _ in stream:
@@ -162,8 +200,8 @@ async def test_llama_index(service: Live) -> None:
     assert await asyncio.to_thread(asked) == (REPLY, REPLY)
 
 
-async def test_open_webui(service: Live) -> None:
-    """As it sends them: aiohttp's headers, and the bodies that were recorded."""
+async def test_requests_as_open_webui_makes_them(service: Live) -> None:
+    """Bodies as its source makes them; it does not run here."""
     headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
     async with httpx.AsyncClient(base_url=service.url, headers=headers) as client:
         for path in sorted((ROOT / "tests" / "data" / "open_webui").glob("*.json")):

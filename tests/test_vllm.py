@@ -120,6 +120,40 @@ def test_a_follow_up_finds_the_turn_before_it_in_the_prefix_cache(service: Servi
     assert second.usage.cached >= 0.9 * first.usage.prompt
 
 
+def test_a_prompt_that_another_key_has_had_read_is_read_again(service: Service) -> None:
+    """The same questions, so the same prompts but for the salt: who asks second learns nothing from the cache, be it
+    through a collection or of the model itself."""
+    question = "Which instrument hall keeps the spare gauges, and for how long?"
+    said = [
+        {"role": "user", "content": "Say no more than yes. " + "The gauge stands at the north gate. " * 40}
+    ]
+
+    def cached(key: str) -> list[tuple[int, int]]:
+        """Of both prompts their tokens, and how many of these were cached."""
+        headers = {"Authorization": f"Bearer {key}"}
+        body = {"question": question, "collection": "samples", "max_answer_tokens": 8}
+        reply = httpx.post(f"{service.url}/v1/answer", json=body, headers=headers, timeout=300)
+        assert reply.status_code == 200, reply.text
+        usage = wire.load(Answer, reply.json()).receipt.usage
+        assert usage is not None
+        assert usage.cached is not None
+        chat = {"model": "answer", "messages": said, "max_tokens": 1}
+        passed = httpx.post(f"{service.url}/v1/chat/completions", json=chat, headers=headers, timeout=300)
+        assert passed.status_code == 200, passed.text
+        counted = passed.json()["usage"]
+        details = counted["prompt_tokens_details"] or {}
+        return [(usage.prompt, usage.cached), (counted["prompt_tokens"], details.get("cached_tokens", 0))]
+
+    first, second = (service.json("keys", "add", name)["key"] for name in ("first", "second"))
+    read = cached(first)
+    assert all(prompt > 2 * BLOCK for prompt, _ in read)
+    assert [count for _, count in read] == [0, 0]
+    assert cached(second) == read
+    for (prompt, count), (again, found) in zip(read, cached(first), strict=True):
+        assert (again, count) == (prompt, 0)
+        assert found >= prompt - BLOCK, "under the first salt it is cached"
+
+
 def test_what_was_warmed_is_not_prefilled_for_the_next_question(service: Service) -> None:
     service.run("pin", "samples/kittle-point.eml", "-c", "samples")
     try:

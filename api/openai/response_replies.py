@@ -20,6 +20,11 @@ class PlaceInText(BaseModel):
     end_index: int
 
 
+class InputText(BaseModel):
+    type: Literal["input_text"]
+    text: str
+
+
 class OutputText(BaseModel):
     type: Literal["output_text"]
     text: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
@@ -15,22 +16,22 @@ from fastapi import APIRouter, Request
 from fastapi import Response as HttpResponse
 from sse_starlette import EventSourceResponse
 
-from api.openai import citing, raw
+from api.openai import citing, kept, raw
 from api.openai.asking import Asked, asked, replies, whole
 from api.openai.errors import ERRORS
 from api.openai.failures import failure
 from api.openai.names import parse
-from api.openai.replies import OwnReply, own
+from api.openai.replies import OwnReply
 from api.openai.response_replies import Response
 from api.openai.schemas import InputItem, ResponsesRequest
 from api.openai.spoken import Spoken, spoken
 from api.routes import SSE, EngineOf
 from api.rules import needs
 from api.wanted import while_wanted
-from rag.answer import Rag
+from rag.answers import Answers
 from rag.errors import BadParameter
 from rag.question import Sampling
-from rag.types import Answer, Usage
+from rag.types import Answer
 
 router = APIRouter()
 
@@ -47,34 +48,37 @@ async def respond(body: ResponsesRequest, engine: EngineOf, request: Request) ->
     if named is None:
         return await raw.passed_on(request, engine, "responses", await engine.rag.models.named(body.model))
     client, rag = raw.client_of(request), engine.rag
-    said = _said(rag, body, client)
+    said = await _said(rag.answers, body)
     if said.is_task:
         return await raw.passed_on(request, engine, "responses", await raw.for_tasks(engine))
     sampling = Sampling(body.temperature or 0.0, body.top_p)
     question = asked(body, named, said, sampling, body.max_output_tokens, client)
-    made = _Made(body, question, rag)
+    made = _Made(body, question, rag.answers)
     if not question.stream:
         done = await while_wanted(request, whole(rag, question))
-        return done if isinstance(done, HttpResponse) else made.done(*done)
+        return done if isinstance(done, HttpResponse) else await made.done(*done)
     stream = replies(rag, question)
     await anext(stream)  # what fails before it has its own HTTP status
     return EventSourceResponse(_events(made, stream), sep="\n")
 
 
-def _said(rag: Rag, body: ResponsesRequest, client: str) -> Spoken:
+def _items(body: ResponsesRequest) -> list[InputItem]:
+    return [InputItem(role="user", content=body.input)] if isinstance(body.input, str) else body.input
+
+
+async def _said(answers: Answers, body: ResponsesRequest) -> Spoken:
     """Raises BadParameter."""
-    items = [InputItem(role="user", content=body.input)] if isinstance(body.input, str) else body.input
-    said = spoken(items, "input")
+    said = spoken(_items(body), "input")
     before = said.before
     if body.previous_response_id:
-        known = rag.conversations.chats.said(client, body.previous_response_id)
+        known = await asyncio.to_thread(kept.find, answers, body.previous_response_id)
         if known is None:
             raise BadParameter(
                 "The previous response is not known here, or not any more.",
                 "Send what was said as input.",
                 parameter="previous_response_id",
             )
-        before = (*known, *before)
+        before = (*known[0].said, *before)
     instructions = "\n\n".join(filter(None, (body.instructions, said.instructions)))
     return Spoken(said.question, before, instructions)
 
@@ -85,7 +89,7 @@ class _Made:
 
     body: ResponsesRequest
     asked: Asked
-    rag: Rag
+    answers: Answers
     id: str = field(default_factory=lambda: f"resp_{secrets.token_hex(24)}")
     item_id: str = field(default_factory=lambda: f"msg_{secrets.token_hex(24)}")
     created: int = field(default_factory=lambda: int(time.time()))
@@ -116,40 +120,16 @@ class _Made:
             **more,
         }
 
-    def part(self, text: str, answer: Answer | None = None) -> dict[str, Any]:
-        cited = citing.annotated(answer) if answer else []
-        return {"type": "output_text", "text": text, "annotations": cited, "logprobs": []}
-
     def item(self, status: str, *parts: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "id": self.item_id, "type": "message", "role": "assistant", "status": status, "content": list(parts)
-        }  # fmt: skip
+        return kept.item(self.item_id, status, *parts)
 
-    def done(self, text: str, answer: Answer) -> dict[str, Any]:
-        if self.body.store is not False:
-            spoken = self.asked.spoken
-            said = (*spoken.before, (spoken.question, citing.without_sources(text)))
-            self.rag.conversations.chats.keep(self.asked.question.client, self.id, said)
-        short = answer.finish_reason == "length"
-        status = "incomplete" if short else "completed"
-        return self.state(
-            status,
-            output=[self.item(status, self.part(text, answer))],
-            incomplete_details={"reason": "max_output_tokens"} if short else None,
-            usage=_usage(answer.receipt.usage or Usage(0, 0, 0)),
-            **own(answer, self.asked.ignored),
-        )
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    """The cached share is a number here, for all clients that add it up; the receipt says where it is not known."""
-    return {
-        "input_tokens": usage.prompt,
-        "input_tokens_details": {"cached_tokens": usage.cached or 0},
-        "output_tokens": usage.completion,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": usage.prompt + usage.completion,
-    }
+    async def done(self, text: str, answer: Answer) -> dict[str, Any]:
+        spoken = self.asked.spoken
+        said = (*spoken.before, (spoken.question, citing.without_sources(text)))
+        given = kept.given(_items(self.body))
+        around = kept.Around(self.state(""), self.item_id, text, self.asked.ignored, given, said)
+        wanted = self.body.store is not False
+        return await asyncio.to_thread(kept.keep, self.answers, around, answer, wanted=wanted)
 
 
 async def _events(made: _Made, stream: AsyncGenerator[str | Answer, None]) -> AsyncIterator[dict[str, str]]:
@@ -178,7 +158,7 @@ async def _told(
         yield "created", {"response": made.state("in_progress")}
         yield "in_progress", {"response": made.state("in_progress")}
         yield "output_item.added", {**item, "item": made.item("in_progress")}
-        yield "content_part.added", {**part, "part": made.part("")}
+        yield "content_part.added", {**part, "part": kept.part("")}
         text = ""
         async for each in stream:
             if isinstance(each, str):
@@ -190,7 +170,7 @@ async def _told(
                     "output_text.annotation.added",
                     {**part, "annotation_index": at, "annotation": annotation},
                 )
-            done = made.done(text, each)
+            done = await made.done(text, each)
             (whole_item,) = done["output"]
             yield "output_text.done", {**part, "text": text, "logprobs": []}
             yield "content_part.done", {**part, "part": whole_item["content"][0]}

@@ -112,9 +112,15 @@ class AsyncClient:
             return await self.send(calls.upload(collection, key), files=parts)
 
     async def ask(
-        self, question: str, collection: Asked = "default", **options: Unpack[AskOptions]
+        self,
+        question: str,
+        collection: Asked = "default",
+        *,
+        key: str | None = None,
+        **options: Unpack[AskOptions],
     ) -> Answer:
-        return await self.send(calls.ask(question, collection, options))
+        """``key`` is an Idempotency-Key: asked again with it, the same answer comes, computed once."""
+        return await self.send(calls.ask(question, collection, options, key))
 
     async def search(
         self, query: str, collection: Asked = "default", *, limit: int = 10, among: Filter | None = None

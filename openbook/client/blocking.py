@@ -114,8 +114,16 @@ class Client:
         with exchange.opened(files, progress) as parts:
             return self.send(calls.upload(collection, key), files=parts)
 
-    def ask(self, question: str, collection: Asked = "default", **options: Unpack[AskOptions]) -> Answer:
-        return self.send(calls.ask(question, collection, options))
+    def ask(
+        self,
+        question: str,
+        collection: Asked = "default",
+        *,
+        key: str | None = None,
+        **options: Unpack[AskOptions],
+    ) -> Answer:
+        """``key`` is an Idempotency-Key: asked again with it, the same answer comes, computed once."""
+        return self.send(calls.ask(question, collection, options, key))
 
     def search(
         self, query: str, collection: Asked = "default", *, limit: int = 10, among: Filter | None = None

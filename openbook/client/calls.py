@@ -66,8 +66,9 @@ class Call(Generic[T]):
 Asked = str | Sequence[str]  # one collection, or several
 
 
-def ask(question: str, collection: Asked, options: AskOptions) -> Call[Answer]:
-    return Call("POST", "/v1/answer", Answer, json=_question(question, collection, options))
+def ask(question: str, collection: Asked, options: AskOptions, key: str | None) -> Call[Answer]:
+    body = _question(question, collection, options)
+    return Call("POST", "/v1/answer", Answer, json=body, headers=once(key))
 
 
 def stream(question: str, collection: Asked, options: AskOptions) -> Call[models.Event]:
