@@ -191,10 +191,8 @@ class Rag:
                 async with aclosing(events):
                     async for event in events:
                         yield Piece(event) if isinstance(event, str) else event
-                repositories = self.repositories(question.collections)
-                answer = await asyncio.to_thread(
-                    account.answered, question, reply, made.context, made.hits, receipt, stages, repositories
-                )
+                told = partial(account.answered, question, reply, made.context, made.hits, receipt, stages)
+                answer = await self._computed(lambda: told(self.repositories(question.collections)))
             else:
                 answer = account.nothing_read(question, made.context, made.hits, receipt, stages)
             answer = await asyncio.to_thread(self._remembered, question, made, answer)

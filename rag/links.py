@@ -16,7 +16,7 @@ from rag.types import Document
 
 LONGEST = 8  # words of a title
 SHARED = 3  # a name that more documents bear (README, index) tells none of them
-_ASIDE = re.compile(r"\s*\([^()]*\)")  # "Mercury (planet)" is named as Mercury
+_ASIDE = re.compile(r"(?<!\s)\s*+\([^()]*\)")  # "Mercury (planet)" is named as Mercury
 
 
 def names(document: Document) -> list[str]:

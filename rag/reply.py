@@ -15,6 +15,8 @@ from rag.stages import Stages
 from rag.text import repetition
 from rag.types import Usage
 
+LOOKS = 20  # for repetitions, while a text grows to twice its length
+
 
 @dataclass(slots=True)
 class Reply:
@@ -31,6 +33,7 @@ class Reply:
     first_s: float | None = None
     predicted_cached: int | None = None
     cached: int | None = None
+    _look_at: int = 0  # characters of the text
 
     @property
     def usage(self) -> Usage | None:
@@ -79,10 +82,13 @@ class Reply:
         self.last = Delta("", delta.finish_reason or self.last.finish_reason, delta.usage or self.last.usage)
 
     def _is_circling(self, delta: Delta) -> bool:
-        """Small models repeat themselves until they are stopped. Looks only where a sentence may have ended;
-        the text is then cut to what was new."""
+        """Small models repeat themselves until they are stopped. Looks only where a sentence may have ended, and
+        less and less often, since it reads the whole text each time; the text is then cut to what was new."""
         if not delta.text.strip(" \n").endswith((".", "!", "?")) and "\n" not in delta.text:
             return False
+        if len(self.text) < self._look_at:
+            return False
+        self._look_at = len(self.text) + len(self.text) // LOOKS
         cut = repetition(self.text)
         if cut is None:
             return False

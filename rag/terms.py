@@ -37,7 +37,8 @@ _CJK_DENIAL = re.compile("[不没沒未無无非]|ない|ませ")
 _SPACELESS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
-_DIVIDED = re.compile(r"([^\W\d_]+)-\n([^\W\d_]+)")
+# From the beginning of a run of letters alone, and in one go: tried from each letter, a long run takes seconds.
+_DIVIDED = re.compile(r"(?<![^\W\d_])([^\W\d_]++)-\n([^\W\d_]+)")
 # A denial does not reach beyond its clause.
 _CLAUSE = re.compile(r"[;:,()](?=\s)|\s[–—-]+\s")
 _CURRENCIES = {"US$": " dollars ", "$": " dollars ", "€": " euros ", "£": " pounds ", "¥": " yen "}

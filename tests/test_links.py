@@ -77,3 +77,12 @@ def test_a_name_that_many_documents_bear_tells_none_of_them() -> None:
     assert meant(readmes, {"readme"}) == []
     assert meant([*readmes, manual], {"readme", "heron manual"}) == [manual]
     assert meant([manual], {"elsewhere"}) == []
+
+
+def test_what_stands_in_brackets_is_found_behind_any_number_of_blanks() -> None:
+    # Seconds for a tenth of them, where each blank is tried.
+    blanks = " " * 1_000_000
+    assert names(document("file:///d/a.txt", title=f"Mercury{blanks}(planet){blanks}")) == [
+        "mercury",
+        "mercury planet",
+    ]

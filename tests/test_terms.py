@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.tables import rows
-from rag.terms import terms
+from rag.terms import _DIVIDED, terms
 from rag.text import sentences
 
 
@@ -97,6 +99,16 @@ def test_a_divided_word_is_there_whole_and_in_parts() -> None:
     assert {"informat", "infor", "mation", "longterm", "long", "term"} <= set(
         stems("infor-\nmation for the long-\nterm")
     )
+
+
+@given(st.text(alphabet="ab1_-\n é", max_size=40))
+def test_words_are_put_together_as_if_each_letter_were_tried(text: str) -> None:
+    assert _DIVIDED.findall(text) == re.findall(r"([^\W\d_]+)-\n([^\W\d_]+)", text)
+
+
+def test_a_long_run_of_letters_takes_no_time() -> None:
+    # A million letters: milliseconds, and days where each letter is tried.
+    assert _DIVIDED.search("ACGT" * 250_000) is None
 
 
 @given(st.text(max_size=80))
