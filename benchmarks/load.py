@@ -44,6 +44,7 @@ MODEL = beside_environment(".models") / "SmolLM2-135M-Instruct"
 SETTLED_S = 30.0  # after which memory should not grow
 WAIT_S = 300.0  # for a reply, before it counts as none
 UPLOAD_EVERY_S = 2.0
+RAMP_S = 2.0  # in which the clients begin, one after the other
 
 
 @dataclass(slots=True)
@@ -142,8 +143,11 @@ async def ask(url: str, question: str, seen: Seen) -> None:
     seen.overhead.append(whole - before - took["generate"])
 
 
-async def client(url: str, questions: list[str], until: float, seen: Seen, number: int) -> None:
+async def client(
+    url: str, questions: list[str], begin_s: float, until: float, seen: Seen, number: int
+) -> None:
     chance = random.Random(number)
+    await asyncio.sleep(begin_s)
     while time.monotonic() < until:
         try:
             async with asyncio.timeout(WAIT_S):
@@ -198,7 +202,8 @@ async def load(url: str, pid: int, token: str, questions: list[str], given: argp
     until = began + given.seconds
     async with asyncio.TaskGroup() as group:
         for number in range(given.clients):
-            group.create_task(client(url, questions, until, seen, number))
+            begin_s = RAMP_S * number / given.clients
+            group.create_task(client(url, questions, begin_s, until, seen, number))
         if given.upload_mb:
             group.create_task(uploader(url, token, given.upload_mb, until, seen))
         group.create_task(watch(url, pid, began, until, seen))
