@@ -14,6 +14,7 @@ from api import model_states
 from fake_engine import engine_over, fake_store, ingested
 from fakes import CachingGenerator, FakeGenerator, FakeRelay, served
 from rag import served as models
+from rag.admission import Ticket
 from rag.answer import Event, Piece, Rag, Reading
 from rag.compose import Engine
 from rag.conversation import Turn
@@ -258,6 +259,24 @@ async def test_what_is_down_is_told_and_what_stands_in_makes_ready(
     generators["fast"].error = DOWN
     assert (await client.get("/readyz")).status_code == 503
     assert (await client.get("/v1/status")).json()["models"][2]["detail"] == "It is off."
+
+
+async def test_the_queue_of_each_model_is_a_metric_of_its_own(
+    client: httpx.AsyncClient, engine: Engine
+) -> None:
+    deep = engine.rag.models.all[2].serving.gate
+    with deep.entered(ticket := Ticket()):
+        async with deep.turn(ticket, 1.0):
+            told = (await client.get("/metrics")).text
+    lines = {line for line in told.splitlines() if line.startswith("openbook_queue_running{")}
+    assert lines == {
+        'openbook_queue_running{model="answer"} 0.0',
+        'openbook_queue_running{model="fast"} 0.0',
+        'openbook_queue_running{model="deep"} 1.0',
+    }
+    refused = await client.post("/v1/answer", json={"question": ASKED.text, "model": "org/made-up"})
+    assert refused.status_code == 404
+    assert "made-up" not in (await client.get("/metrics")).text
 
 
 async def test_rest_takes_a_model_and_says_who_answered(client: httpx.AsyncClient) -> None:
