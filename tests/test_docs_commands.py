@@ -17,7 +17,7 @@ from conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMPOSE = ROOT / "docker-compose.yml"
-RUNS = ("up", "run", "exec", "logs", "cp", "ps", "build", "config")
+RUNS = ("up", "run", "exec", "logs", "cp", "ps", "build", "config", "stop")
 
 
 def code(text: str) -> Iterator[str]:
@@ -105,7 +105,7 @@ def test_composes_commands_name_what_there_is(page: Path) -> None:
         assert rest[0] in RUNS, words
         for word in rest[1:]:
             target = word.partition(":")[0]
-            if re.fullmatch(r"[a-z]+", target) and target not in ("root", "chown"):
+            if re.fullmatch(r"[a-z-]+", target) and target not in ("root", "chown"):
                 assert target in services, words
             break
 
