@@ -6,6 +6,7 @@ does again elsewhere what a worker or a machine did not finish; a file has one r
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -13,6 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import chdir, closing, contextmanager, redirect_stdout, suppress
@@ -24,14 +26,18 @@ from typing import Any
 import numpy as np
 
 from ingest import ray_worker
+from ingest.absence import Absence
 from ingest.containers.unpack import Budget
 from ingest.ray_worker import Embedding
 from ingest.workers import ParserBug, Read, Unpacked, Workers, ended, fail, unreadable
 from rag.errors import BadSetting, ClusterUnavailable, RagError
 from rag.ports import Embedder, Vectors
 
+log = logging.getLogger(__name__)
+
 RETRIES = 3  # of what a worker or a machine took with it
 _CONNECT_S, _CHECK_S = 5.0, 60.0
+_LOOK_S = 1.0  # between two looks at whether there is a machine
 _GPU = 0.01  # of one: Ray hides GPUs from an actor that asks for none
 _SAMPLE = "The same model gives the same vector on every machine."
 _SAME = 0.99  # cosine; between GPU and CPU it is above 0.999
@@ -47,9 +53,12 @@ class Node:
 
 
 @contextmanager
-def joined(address: str, model: Callable[[], Embedder], max_characters: int) -> Iterator[Cluster]:
+def joined(
+    address: str, model: Callable[[], Embedder], max_characters: int, patience_s: float = math.inf
+) -> Iterator[Cluster]:
     """The cluster at ``address``: auto, local (this machine alone, until it is left), HOST:PORT of a cluster that this
-    machine is part of, or ray://HOST:PORT. ``model`` is sent to its machines and called there.
+    machine is part of, or ray://HOST:PORT. ``model`` is sent to its machines and called there. What waits for a cluster
+    without machines raises ClusterUnavailable after ``patience_s`` seconds.
 
     Raises BadSetting and ClusterUnavailable."""
     # Ray puts the working folder before all others on its workers' path: no folder in it may be taken for ours.
@@ -64,7 +73,7 @@ def joined(address: str, model: Callable[[], Embedder], max_characters: int) -> 
         try:
             nodes = _nodes()
             _check(nodes, max_characters)
-            with closing(Cluster(nodes, model)) as cluster:
+            with closing(Cluster(nodes, model, patience_s)) as cluster:
                 yield cluster
         finally:
             ray.shutdown()
@@ -73,21 +82,39 @@ def joined(address: str, model: Callable[[], Embedder], max_characters: int) -> 
 class Cluster:
     """What runs on its ``machines`` of this moment."""
 
-    def __init__(self, nodes: Sequence[Node], model: Callable[[], Embedder]) -> None:
+    def __init__(self, nodes: Sequence[Node], model: Callable[[], Embedder], patience_s: float) -> None:
         self._nodes, self._model = nodes, model
         self.machines = len(nodes)
         self._readings: list[RayReading] = []
+        self._absence = Absence(patience_s)
+        self._closed = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="ray-machines", daemon=True)
+        self._watcher.start()
 
     def reading(self, scratch: Path | None = None, read: ReadBytes = ray_worker.read_bytes) -> RayReading:
         self._readings.append(RayReading(scratch, read))
         return self._readings[-1]
 
     def embedder(self, here: Embedder) -> RayEmbedder:
-        return RayEmbedder(here, self._nodes, self._model)
+        return RayEmbedder(here, self._nodes, self._model, self._absence)
 
     def close(self) -> None:
+        self._closed.set()
+        self._watcher.join(_CONNECT_S)
         for reading in self._readings:
             reading.close()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_LOOK_S):
+            try:
+                machines = len(_there())
+            except Exception as error:  # noqa: BLE001 Ray raises much; where its head has gone, it ends the process
+                log.debug("Ray does not tell its machines: %s", error)
+                continue
+            self._absence.saw(machines, time.monotonic())
+            if self._absence.too_long(time.monotonic()):
+                for reading in self._readings:
+                    reading.give_up(self._absence.error)
 
 
 class RayReading:
@@ -121,6 +148,11 @@ class RayReading:
     def unpack(self, path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Future[Unpacked]:
         return self._unpacking.unpack(path, name, media_type, into, budget)
 
+    def give_up(self, error: ClusterUnavailable) -> None:
+        """On the files that have not been read."""
+        for outcome in list(self._open):
+            fail(outcome, error)
+
     def close(self) -> None:
         import ray
 
@@ -135,8 +167,10 @@ class RayEmbedder:
 
     Raises BadSetting where a machine has another model, ClusterUnavailable, and what the model raises."""
 
-    def __init__(self, here: Embedder, nodes: Sequence[Node], model: Callable[[], Embedder]) -> None:
-        self._here, self._nodes, self._model = here, nodes, model
+    def __init__(
+        self, here: Embedder, nodes: Sequence[Node], model: Callable[[], Embedder], absence: Absence
+    ) -> None:
+        self._here, self._nodes, self._model, self._absence = here, nodes, model, absence
         self._there: list[Any] = []
         self.name, self.dimension, self.max_tokens = here.name, here.dimension, here.max_tokens
 
@@ -147,7 +181,7 @@ class RayEmbedder:
             self._there = self._started()
         share = math.ceil(len(texts) / len(self._there))
         parts = [list(texts[at : at + share]) for at in range(0, len(texts), share)]
-        return np.concatenate(_embedded(self._there, parts))
+        return np.concatenate(_embedded(self._there, parts, self._absence))
 
     def embed_query(self, text: str) -> Vectors:
         return self._here.embed_query(text)
@@ -167,7 +201,9 @@ class RayEmbedder:
             for node in self._nodes
         ]
         ours = self._here.embed([_SAMPLE])[0]
-        for node, theirs in zip(self._nodes, _embedded(there, [[_SAMPLE]] * len(there)), strict=True):
+        for node, theirs in zip(
+            self._nodes, _embedded(there, [[_SAMPLE]] * len(there), self._absence), strict=True
+        ):
             if theirs.shape[1:] != ours.shape or float(theirs[0] @ ours) < _SAME:
                 raise BadSetting(
                     f"The embedding model {self.name} of {node.address} is not that of this machine.",
@@ -176,11 +212,16 @@ class RayEmbedder:
         return there
 
 
-def _embedded(there: Sequence[Any], parts: Sequence[Sequence[str]]) -> list[Vectors]:
+def _embedded(there: Sequence[Any], parts: Sequence[Sequence[str]], absence: Absence) -> list[Vectors]:
     import ray
 
+    began = time.monotonic()
     try:
-        found = ray.get([each.embed.remote(part) for each, part in zip(there, parts, strict=False)])
+        asked = [each.embed.remote(part) for each, part in zip(there, parts, strict=False)]
+        while ray.wait(asked, num_returns=len(asked), timeout=_LOOK_S)[1]:
+            if absence.too_long(time.monotonic(), began):
+                raise absence.error
+        found = ray.get(asked)
     except ray.exceptions.RayError as error:
         raise ClusterUnavailable(
             f"The cluster did not embed: {_first_line(error)}",
@@ -250,10 +291,14 @@ def _look_for(address: str) -> None:
         ) from error
 
 
-def _nodes() -> list[Node]:
+def _there() -> list[dict[str, Any]]:
     import ray
 
-    there = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+
+
+def _nodes() -> list[Node]:
+    there = _there()
     if not there:
         raise ClusterUnavailable(
             "The Ray cluster has no machine with a CPU for tasks.", "Add one with: ray start --address=..."

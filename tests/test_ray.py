@@ -33,6 +33,7 @@ from service import children_of, free_port
 
 pytestmark = pytest.mark.process
 
+PATIENCE_S = 5.0
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 2**20
 MAX_CHARACTERS = max_characters_for(FakeEmbedder.max_tokens)
@@ -48,6 +49,12 @@ def deadly(data: bytes, name: str, media_type: str, max_characters: int) -> Read
     """Reads; what is called deadly.txt takes the worker with it."""
     if name.endswith("deadly.txt"):
         os.kill(os.getpid(), signal.SIGKILL)
+    return ray_worker.read_bytes(data, name, media_type, max_characters)
+
+
+def slow(data: bytes, name: str, media_type: str, max_characters: int) -> Read | BaseException:
+    """Reads, and is not done with all before the first is stored."""
+    time.sleep(0.5)
     return ray_worker.read_bytes(data, name, media_type, max_characters)
 
 
@@ -210,7 +217,7 @@ def test_a_service_on_the_data_folder_does_not_read_on_a_cluster(
 @pytest.fixture(scope="module")
 def cluster(machines: Any) -> Iterator[Cluster]:
     """For the last tests here: a process is part of one cluster at a time."""
-    with joined(machines.address, FakeEmbedder, MAX_CHARACTERS) as cluster:
+    with joined(machines.address, FakeEmbedder, MAX_CHARACTERS, PATIENCE_S) as cluster:
         yield cluster
 
 
@@ -254,3 +261,30 @@ def test_the_same_collection_as_without_a_cluster_though_a_machine_dies(
     assert (again.parsed, again.embedded) == (0, 0)
     assert_same(here, there)
     assert {each.status for each in local.files} == {"added", "failed"}
+
+
+def test_a_cluster_that_all_have_left_ends_the_run_and_what_was_stored_stays(
+    machines: Any, cluster: Cluster, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one here: no machine is left."""
+    monkeypatch.setattr(batches, "EMBED_BATCH", 8)
+    store, stored = fake_store(tmp_path / "store"), list[FileResult]()
+    left_at: list[float] = []
+
+    def run() -> None:
+        for event in ingested(store, [folder], tmp_path / "scratch", cluster, slow):
+            if isinstance(event, FileResult) and event.status == "added":
+                stored.append(event)
+                if not left_at:
+                    for node in machines.worker_nodes:
+                        node.all_processes["raylet"][0].process.kill()  # nothing where it has ended
+                    left_at.append(time.monotonic())
+
+    with pytest.raises(e.ClusterUnavailable, match="no machine with a CPU for 5 s") as raised:
+        run()
+    assert "the same command goes on" in raised.value.hint
+    assert PATIENCE_S <= time.monotonic() - left_at[0] < PATIENCE_S + 30
+    assert len(stored) == len(held(store)) >= 1
+    *_, report = ingested(store, [folder], tmp_path / "scratch")  # as where there are machines again
+    assert report.count("unchanged") >= len(stored)
+    assert len(held(store)) > len(stored)
