@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -28,6 +27,7 @@ import numpy as np
 from ingest import ray_worker
 from ingest.absence import Absence
 from ingest.containers.unpack import Budget
+from ingest.ray_address import look_for
 from ingest.ray_worker import Embedding
 from ingest.workers import ParserBug, Read, Unpacked, Workers, ended, fail, unreadable
 from rag.errors import BadSetting, ClusterUnavailable, RagError
@@ -36,7 +36,8 @@ from rag.ports import Embedder, Vectors
 log = logging.getLogger(__name__)
 
 RETRIES = 3  # of what a worker or a machine took with it
-_CONNECT_S, _CHECK_S = 5.0, 60.0
+_CHECK_S = 60.0
+_AWAY_S = 120.0  # in which Ray notices that a machine has gone: by default it takes 30 s
 _LOOK_S = 1.0  # between two looks at whether there is a machine
 _GPU = 0.01  # of one: Ray hides GPUs from an actor that asks for none
 _SAMPLE = "The same model gives the same vector on every machine."
@@ -100,7 +101,7 @@ class Cluster:
 
     def close(self) -> None:
         self._closed.set()
-        self._watcher.join(_CONNECT_S)
+        self._watcher.join(_LOOK_S)
         for reading in self._readings:
             reading.close()
 
@@ -215,13 +216,9 @@ class RayEmbedder:
 def _embedded(there: Sequence[Any], parts: Sequence[Sequence[str]], absence: Absence) -> list[Vectors]:
     import ray
 
-    began = time.monotonic()
     try:
         asked = [each.embed.remote(part) for each, part in zip(there, parts, strict=False)]
-        while ray.wait(asked, num_returns=len(asked), timeout=_LOOK_S)[1]:
-            if absence.too_long(time.monotonic(), began):
-                raise absence.error
-        found = ray.get(asked)
+        found = [_result(*each, absence) for each in zip(there, parts, asked, strict=False)]
     except ray.exceptions.RayError as error:
         raise ClusterUnavailable(
             f"The cluster did not embed: {_first_line(error)}",
@@ -230,7 +227,27 @@ def _embedded(there: Sequence[Any], parts: Sequence[Sequence[str]], absence: Abs
     for each in found:
         if isinstance(each, RagError):
             raise each
-    return list(found)
+    return found
+
+
+def _result(actor: Any, part: Sequence[str], asked: Any, absence: Absence) -> Any:
+    """Asks again while the actor's machine cannot be reached: Ray notices only after a while that it has gone, and
+    tries it again until then, which soon uses up the retries of a task."""
+    import ray
+
+    began, away = time.monotonic(), None
+    while True:
+        if ray.wait([asked], timeout=_LOOK_S)[0]:
+            try:
+                return ray.get(asked)
+            except ray.exceptions.ActorUnavailableError:
+                away = away or time.monotonic()
+                if time.monotonic() - away >= _AWAY_S:
+                    raise
+            time.sleep(_LOOK_S)
+            asked = actor.embed.remote(part)
+        if absence.too_long(time.monotonic(), began):
+            raise absence.error
 
 
 def _settle(outcome: Future[Read], name: str, done: Future[Read | BaseException]) -> None:
@@ -260,7 +277,7 @@ def _join(address: str) -> None:
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", address)  # as Ray itself does
     if address not in ("auto", "local"):
-        _look_for(address)
+        look_for(address)
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -273,22 +290,6 @@ def _join(address: str) -> None:
     finally:
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-def _look_for(address: str) -> None:
-    """Ray itself looks for minutes."""
-    try:
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
-    except ValueError as error:
-        raise BadSetting(
-            f"{address!r} is no address of a Ray cluster.", "Use auto, local, HOST:PORT or ray://HOST:PORT."
-        ) from error
-    except OSError as error:
-        raise ClusterUnavailable(
-            f"No Ray cluster answers at {address}: {error}.",
-            "Start one with: ray start --head; or check the address and the firewall.",
-        ) from error
 
 
 def _there() -> list[dict[str, Any]]:
@@ -327,19 +328,11 @@ def _check(nodes: Sequence[Node], max_characters: int) -> None:
             f"The machines of the Ray cluster do not answer: {_first_line(error)}", "Look at: ray status"
         ) from error
     for node, theirs in zip(nodes, told, strict=True):
-        if why := _differs(theirs, ray_worker.version(max_characters)):
+        if why := ray_worker.differs(theirs, ray_worker.version(max_characters)):
             raise BadSetting(
                 f"The machine {node.address} of the Ray cluster {why}.",
                 "Install the same openbook[ray] on every machine, and start Ray from its environment.",
             )
-
-
-def _differs(theirs: tuple[str, str] | str, ours: tuple[str, str]) -> str:
-    if isinstance(theirs, str):
-        return f"has no openbook ({theirs})"
-    if theirs[0] != ours[0]:
-        return f"has openbook {theirs[0]}, this one {ours[0]}"
-    return "reads files in another way (LibreOffice on one of them only?)" if theirs != ours else ""
 
 
 def _first_line(error: BaseException) -> str:
