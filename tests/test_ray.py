@@ -17,7 +17,8 @@ import pytest
 
 from fake_engine import fake_engine, fake_store
 from fakes import FakeCounter, FakeEmbedder
-from ingest import batches, ray_worker
+from ingest import batches, ray_cluster, ray_worker
+from ingest.absence import Absence
 from ingest.cli import ingest, perform
 from ingest.passages import max_characters_for
 from ingest.pipeline import Ingestion
@@ -212,6 +213,39 @@ def test_a_service_on_the_data_folder_does_not_read_on_a_cluster(
         perform(load_settings(), run, lambda _: None, "auto")
     with pytest.raises(e.BadRequest, match="OPENBOOK_RAY"):
         ingest([tmp_path], ray="auto", detach=True)
+
+
+class Actor:
+    """Whose machine cannot be reached until it has been asked ``away`` times."""
+
+    def __init__(self, away: int) -> None:
+        self.away, self.asked = away, 0
+        self.embed = self
+
+    def remote(self, part: Sequence[str]) -> Actor:
+        self.asked += 1
+        return self
+
+    def get(self) -> str:
+        from ray.exceptions import ActorUnavailableError
+
+        if self.asked <= self.away:
+            raise ActorUnavailableError("connection refused", bytes(16))
+        return "vectors"
+
+
+def test_embedding_is_asked_for_until_ray_notices_that_a_machine_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ray.wait", lambda asked, **_: (asked, []))
+    monkeypatch.setattr("ray.get", lambda asked: asked.get())
+    monkeypatch.setattr(ray_cluster, "_LOOK_S", 0.0)
+    actor = Actor(away=20)
+    assert ray_cluster._embedded([actor], [["a"]], Absence(10.0)) == ["vectors"]
+    assert actor.asked == 21
+    monkeypatch.setattr(ray_cluster, "_AWAY_S", 0.0)
+    with pytest.raises(e.ClusterUnavailable, match=r"did not embed: .* connection refused"):
+        ray_cluster._embedded([Actor(away=20)], [["a"]], Absence(10.0))
 
 
 @pytest.fixture(scope="module")
