@@ -43,6 +43,7 @@ from api.access import AccessLog, OwnNamesOnly, OwnOriginsOnly, SmallBodiesOnly,
 from api.audit import Audit
 from api.authentication import DEFAULT, Access, Authentication
 from api.drawing import Drawing
+from api.embedder_state import EmbedderState
 from api.headers import SecurityHeaders
 from api.idempotency import Replies
 from api.job_runner import JobRunner
@@ -94,6 +95,7 @@ class State(TypedDict):
     web: Web | None
     drawing: Drawing
     loading: asyncio.Task[None]
+    embedder_state: EmbedderState
     writing: asyncio.Lock
     warmer: Warmer
     mcp: Mounted
@@ -141,6 +143,7 @@ def create_app(
         async with open_engine() as engine:
             await engine.children.start()
             loading = asyncio.create_task(asyncio.to_thread(engine.preload))
+            embedder_state = EmbedderState(engine.check_embedder)
             uploads = Uploads(engine.owner.folder, engine.rag.collection_settings.identity)
             keys = Keys(engine.owner.folder / FILE)
             with (
@@ -154,7 +157,7 @@ def create_app(
                 engine.rag.observer = Observed(metrics, tracing)
                 lag = Lag(metrics.lag.observe)
                 sizes = partial(catalog.counts, engine.rag.store)
-                gates = [each.serving.gate for each in engine.rag.models]
+                gates = {each.name: each.serving.gate for each in engine.rag.models}
                 scraped = Scraped(gates, lag, jobs.by_state, sizes)
                 metrics.registry.register(scraped)
                 warmer = Warmer(engine, automatic=warm_up)
@@ -171,6 +174,7 @@ def create_app(
                     roots=tuple(roots),
                     drawing=drawing,
                     loading=loading,
+                    embedder_state=embedder_state,
                     writing=writing,
                     runner=runner,
                     uploads=uploads,
@@ -194,6 +198,7 @@ def create_app(
                         task.cancel()
                     await asyncio.wait([loading, *beside])
                     await scraped.close()
+                    await embedder_state.close()
                     async with (
                         writing
                     ):  # a write that was broken off ends its step before the store is closed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag.answer import Rag
 from rag.collection_settings import TARGET_TTFT_MS
@@ -13,6 +13,7 @@ from rag.plan import LEAST_TOKENS
 from rag.ports import ModelInfo, Reader
 from rag.prompt import SYSTEM
 from rag.question import Question
+from rag.served import ANSWER
 
 _QUESTION = "What is it?"  # a few tokens, as most questions have
 
@@ -23,7 +24,8 @@ class Forecast:
     collections have ``collection_tokens``. ``seconds`` to the first token are predicted where nothing is cached, and
     one in ten is farther off than ``error``, a share; both are None where the speed of the model server is not known,
     and a target has no effect. ``target_ttft_ms`` is the one that holds: the request's, the collections' or the
-    server's."""
+    server's. ``model`` is the name of the one that would read; ``collection_tokens`` are as counted when it was
+    ingested."""
 
     collections: tuple[str, ...]
     target_ttft_ms: int | None
@@ -32,12 +34,20 @@ class Forecast:
     collection_tokens: int
     seconds: float | None = None
     error: float | None = None
+    model: str = ANSWER
 
 
-async def forecast(rag: Rag, collections: Sequence[str], target_ttft_ms: int | None) -> Forecast:
-    """Raises CollectionNotFound, and ModelUnavailable where the model server does not tell its window."""
-    model = await rag.generator.model()
-    return await asyncio.to_thread(_forecast, rag, model, tuple(collections), target_ttft_ms)
+async def forecast(
+    rag: Rag, collections: Sequence[str], target_ttft_ms: int | None, model: str | None = None
+) -> Forecast:
+    """By the named model, else by the one that answers. Raises CollectionNotFound and ModelNotFound, and
+    ModelUnavailable where the model server does not tell its window."""
+    if model is not None:
+        rag = rag.by(await rag.models.named(model))
+    told = await asyncio.to_thread(
+        _forecast, rag, await rag.generator.model(), tuple(collections), target_ttft_ms
+    )
+    return replace(told, model=rag.served.name)
 
 
 def _forecast(

@@ -24,5 +24,6 @@ async def plan(
     engine: EngineOf,
     collection: Annotated[list[Text], Query(min_length=1, max_length=100)] = ["default"],  # noqa: B006 FastAPI copies it
     target_ttft_ms: Annotated[TargetMs | None, Query(description="By default as it is set.")] = None,
+    model: Annotated[Text | None, Query(description="By default the one that answers.")] = None,
 ) -> Forecast:
-    return await forecast(engine.rag, list(dict.fromkeys(collection)), target_ttft_ms)
+    return await forecast(engine.rag, list(dict.fromkeys(collection)), target_ttft_ms, model)

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from api.plan_env import Server, Start, variables, write
 from rag import priors
 from rag.errors import BadRequest
-from rag.settings import PREFIX
 from rag.sizing import configurations
 from rag.sizing.plan import GIB, SPARK, Beside, Plan, Speed, Wanted, plan
 from rag.sizing.presets import HELPERS, PRESETS, Helper, Preset, helper, preset
@@ -22,8 +22,7 @@ from rag.terminal import JsonOption, err, literal, out, print_json
 ANSWER = 8192  # tokens of the window beside the context: instructions, question, answer
 _FEWEST = 1024
 FAST_LENGTH = 4096  # tokens of the window of a model for small work
-# What docker-compose.yml reads.
-WRITTEN = ("MODEL", "MODEL_LENGTH", "KV_CACHE_BYTES", "MODEL_FLAGS", "CONTEXT_TOKENS", "EMBEDDER")
+_BATCH, _KV_TYPE = "--max-num-batched-tokens", "--kv-cache-dtype"  # flags that a plan decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """``env`` is what docker-compose.yml reads; with a second model, what the service reads that starts both."""
+    """``env`` is what docker-compose.yml reads; of models in folders, what the service reads that starts them."""
 
     model: str
     shape: ModelShape
@@ -89,8 +88,8 @@ def plan_command(
     env: Annotated[
         Path | None,
         typer.Option(
-            help="Write what docker-compose.yml reads to this file, with --fast what openbook serve reads; other lines "
-            "stay."
+            help="Write what docker-compose.yml reads to this file, of models in folders what openbook serve reads; "
+            "other lines stay."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -122,21 +121,25 @@ def plan_command(
         wanted,
         machine=replace(SPARK, memory=round(memory_gb * 1e9)),
         embedder=(reading := helper(embedder, "embedder")),
-        reranker=helper(reranker, "reranker") if reranker else None,
+        reranker=(reordering := helper(reranker, "reranker") if reranker else None),
         fast=small,
         cost=prior.cost if prior else None,
         cost_source=f"{prior.model}, {prior.engine}: {prior.source}" if prior else "",
     )
-    written = _env(chosen, served, shape, wanted, made, reading)
-    if small:
-        written = _children(written, small, needed=env is not None)
-    planned = Planned(served, shape, wanted, made, written)
+    start = Start(
+        _server(chosen, served, shape, wanted, made),
+        _server_beside(small) if small else None,
+        min(wanted.context, shape.window - ANSWER),
+        "" if reading.name == "minilm" else reading.model,
+        reordering.model if reordering else "",
+    )
+    planned = Planned(served, shape, wanted, made, _variables(start, made, needed=env is not None))
     if as_json:
         print_json(planned)
     else:
         _print(planned)
     if made.fits and env:
-        _write(env, planned.env)
+        err.print(f"{literal(str(env))} is written; {write(env, planned.env)}.")
     if not made.fits:
         raise typer.Exit(1)
 
@@ -150,63 +153,45 @@ def _shape(chosen: Preset | None, model: str, weights_gib: float | None) -> Mode
     return replace(shape, weight_bytes=taken, active_bytes=taken * shape.active // shape.parameters)
 
 
-def _env(
-    chosen: Preset | None, served: str, shape: ModelShape, wanted: Wanted, made: Plan, embedder: Helper
-) -> dict[str, str]:
-    values = (
-        served,
-        min(shape.window, wanted.context + ANSWER),
-        made.kv_bytes // GIB * GIB,
-        " ".join(chosen.flags if chosen else ()),
-        min(wanted.context, shape.window - ANSWER),
-        "" if embedder.name == "minilm" else embedder.model,
-    )
-    return dict(zip(WRITTEN, map(str, values), strict=True))
+def _variables(start: Start, made: Plan, *, needed: bool) -> Mapping[str, str]:
+    """None where it does not fit, or, unless they are ``needed``, where it can be started in no one way."""
+    try:
+        return variables(start) if made.fits else {}
+    except BadRequest:
+        if needed:
+            raise
+        return {}
+
+
+def _server(chosen: Preset | None, served: str, shape: ModelShape, wanted: Wanted, made: Plan) -> Server:
+    flags = _flags(chosen, wanted.kv_number_bytes)
+    return Server(served, min(shape.window, wanted.context + ANSWER), made.kv_bytes, flags)
+
+
+def _flags(chosen: Preset | None, kv_number_bytes: int) -> tuple[str, ...]:
+    given = [flag for flag in (chosen.flags if chosen else ()) if not flag.startswith(_KV_TYPE)]
+    return (*given, f"{_KV_TYPE}=fp8") if kv_number_bytes == 1 else tuple(given)
+
+
+def _known(model: str) -> Preset | None:
+    return next((one for one in PRESETS if model in (one.name, one.model)), None)
 
 
 def _beside(model: str, kv_gib: int) -> Beside:
-    named = next((one for one in PRESETS if model in (one.name, one.model)), None)
+    named = _known(model)
     shape = configurations.shape_of(dict(named.config if named else configurations.configuration(model)))
-    return Beside(named.model if named else model, shape, min(FAST_LENGTH, shape.window), kv_gib * GIB)
+    number_bytes = named.kv_number_bytes if named else 2
+    return Beside(
+        named.model if named else model, shape, min(FAST_LENGTH, shape.window), kv_gib * GIB, number_bytes
+    )
 
 
-def _children(env: Mapping[str, str], fast: Beside, *, needed: bool) -> dict[str, str]:
-    """What the service that starts both model servers reads, of what compose does. Raises BadRequest where that is
-    ``needed`` and a model is no folder."""
-    folders = [Path(model).expanduser() for model in (env["MODEL"], fast.name)]
-    for folder in folders if needed else ():
-        if not folder.is_dir():
-            raise BadRequest(
-                f"{folder} is no folder, and openbook serve starts models from folders.",
-                "Fetch it first: hf download MODEL --local-dir FOLDER; then plan with the folder.",
-            )
-    values = {
-        "VLLM_MODEL": folders[0].absolute(),
-        "VLLM_MAX_MODEL_LEN": env["MODEL_LENGTH"],
-        "VLLM_KV_CACHE_GIB": int(env["KV_CACHE_BYTES"]) // GIB,
-        "VLLM_ARGS": env["MODEL_FLAGS"],
-        "VLLM_DTYPE": "auto",
-        "FAST_VLLM_MODEL": folders[1].absolute(),
-        "FAST_VLLM_MAX_MODEL_LEN": fast.length,
-        "FAST_VLLM_KV_CACHE_GIB": fast.kv_bytes // GIB,
-        "CONTEXT_TOKENS": env["CONTEXT_TOKENS"],
-        "EMBEDDER": env["EMBEDDER"],
-    }
-    return {PREFIX + name: str(value) for name, value in values.items()}
-
-
-def _write(path: Path, env: Mapping[str, str]) -> None:
-    from dotenv import set_key
-
-    try:
-        for name, value in env.items():
-            set_key(path, name, value, quote_mode="always")
-    except OSError as error:
-        raise BadRequest(f"{path} cannot be written: {error}") from error
-    start = "docker compose up -d --wait starts with it"
-    if any(name.startswith(PREFIX) for name in env):
-        start = "set -a; . FILE; set +a; openbook serve starts with it"
-    err.print(f"{literal(str(path))} is written; {start}.")
+def _server_beside(fast: Beside) -> Server:
+    """Its pieces are as long as its window, which docker-compose.yml says."""
+    flags = _flags(_known(fast.name), fast.kv_number_bytes)
+    return Server(
+        fast.name, fast.length, fast.kv_bytes, tuple(flag for flag in flags if not flag.startswith(_BATCH))
+    )
 
 
 def _list() -> None:

@@ -69,7 +69,8 @@ def _print_hit(rank: int, hit: Hit) -> None:
 def print_status(now: Status) -> None:
     where = f"{now.url} (pid {now.pid})" if now.url else "not running"
     rows = {"service": where, "version": now.version, "data folder": now.data_dir}
-    rows |= {"model": now.model, "embedder": now.embedder}
+    problem = f": {now.embedder_problem}" if now.embedder_problem else ""
+    rows |= {"model": now.model, "embedder": now.embedder + problem}
     for name, value in rows.items():
         out.print(f"{name + ':':13} {value}", markup=False)
     for model in now.models[1:]:

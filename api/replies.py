@@ -58,7 +58,8 @@ class ModelState:
 class Status:
     """``url`` is None where no service runs, ``model_url`` where it runs no model server of its own; ``jobs`` are those
     that run or wait for a service, ``warm_tokens`` what was prefilled beforehand and is in the model server's cache.
-    ``models`` are all that may be named, where there are several."""
+    ``models`` are all that may be named, where there are several. ``embedder_problem`` says why nothing can be embedded
+    now, and is empty where it can."""
 
     version: str
     pid: int
@@ -71,3 +72,4 @@ class Status:
     model_url: str | None = None
     warm_tokens: int | None = None
     models: tuple[ModelState, ...] = ()
+    embedder_problem: str = ""

@@ -287,6 +287,7 @@ async def status(engine: EngineOf, caller: CallerOf, request: Request) -> Status
         model_url=engine.server.status.url if engine.server else None,
         warm_tokens=await asyncio.to_thread(lambda: request.state.warmer.warm_up.resident),
         models=await states(engine),
+        embedder_problem="" if (embedder := readiness.checks["embedder"]).ok else embedder.detail,
     )
 
 
@@ -311,7 +312,7 @@ async def readyz(engine: EngineOf, request: Request, response: Response) -> Read
 
 async def _readiness(engine: Engine, request: Request) -> Readiness:
     checks = {
-        "embedder": _loaded(request.state.loading, engine.rag.embedder.name),
+        "embedder": await _embedder(engine, request),
         "store": await _check(asyncio.to_thread(engine.rag.store.names), "collections"),
         "model": await _check(engine.rag.generator.model(), "model"),
     }
@@ -324,11 +325,13 @@ async def _readiness(engine: Engine, request: Request) -> Readiness:
     return Readiness(ready=ready, checks=checks if request.state.caller else {})  # strangers learn no more
 
 
-def _loaded(loading: asyncio.Task[None], name: str) -> Check:
+async def _embedder(engine: Engine, request: Request) -> Check:
+    loading, name = request.state.loading, engine.rag.embedder.name
     if not loading.done():
         return Check(ok=False, detail=f"loading {name}")
     error = loading.exception()
-    return Check(ok=error is None, detail=str(error) if error else name)
+    why = str(error) if error else await request.state.embedder_state.why_down()
+    return Check(ok=not why, detail=why or name)
 
 
 async def _check(asked: Any, what: str) -> Check:

@@ -169,7 +169,8 @@ async def _local_reindex(settings: Settings, collection: str, show: Show) -> Eve
 async def _local_run(settings: Settings, run: Run, show: Show, ray: str | None) -> Report:
     async with open_rag(settings, "openbook ingest") as engine:
         max_characters = max_characters_for(engine.embedder.max_tokens)
-        with joined(ray, Model(settings.embedder), max_characters) if ray else nullcontext() as cluster:
+        model, patience_s = Model(settings.embedder), settings.ray_patience_s
+        with joined(ray, model, max_characters, patience_s) if ray else nullcontext() as cluster:
             async for event in stepwise(begin(engine, run, cluster)):
                 show(event)
     assert isinstance(event, Report)

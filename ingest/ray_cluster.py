@@ -6,13 +6,14 @@ does again elsewhere what a worker or a machine did not finish; a file has one r
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import chdir, closing, contextmanager, redirect_stdout, suppress
@@ -24,14 +25,20 @@ from typing import Any
 import numpy as np
 
 from ingest import ray_worker
+from ingest.absence import Absence
 from ingest.containers.unpack import Budget
+from ingest.ray_address import look_for
 from ingest.ray_worker import Embedding
 from ingest.workers import ParserBug, Read, Unpacked, Workers, ended, fail, unreadable
 from rag.errors import BadSetting, ClusterUnavailable, RagError
 from rag.ports import Embedder, Vectors
 
+log = logging.getLogger(__name__)
+
 RETRIES = 3  # of what a worker or a machine took with it
-_CONNECT_S, _CHECK_S = 5.0, 60.0
+_CHECK_S = 60.0
+_AWAY_S = 120.0  # in which Ray notices that a machine has gone: by default it takes 30 s
+_LOOK_S = 1.0  # between two looks at whether there is a machine
 _GPU = 0.01  # of one: Ray hides GPUs from an actor that asks for none
 _SAMPLE = "The same model gives the same vector on every machine."
 _SAME = 0.99  # cosine; between GPU and CPU it is above 0.999
@@ -47,9 +54,12 @@ class Node:
 
 
 @contextmanager
-def joined(address: str, model: Callable[[], Embedder], max_characters: int) -> Iterator[Cluster]:
+def joined(
+    address: str, model: Callable[[], Embedder], max_characters: int, patience_s: float = math.inf
+) -> Iterator[Cluster]:
     """The cluster at ``address``: auto, local (this machine alone, until it is left), HOST:PORT of a cluster that this
-    machine is part of, or ray://HOST:PORT. ``model`` is sent to its machines and called there.
+    machine is part of, or ray://HOST:PORT. ``model`` is sent to its machines and called there. What waits for a cluster
+    without machines raises ClusterUnavailable after ``patience_s`` seconds.
 
     Raises BadSetting and ClusterUnavailable."""
     # Ray puts the working folder before all others on its workers' path: no folder in it may be taken for ours.
@@ -64,7 +74,7 @@ def joined(address: str, model: Callable[[], Embedder], max_characters: int) -> 
         try:
             nodes = _nodes()
             _check(nodes, max_characters)
-            with closing(Cluster(nodes, model)) as cluster:
+            with closing(Cluster(nodes, model, patience_s)) as cluster:
                 yield cluster
         finally:
             ray.shutdown()
@@ -73,21 +83,39 @@ def joined(address: str, model: Callable[[], Embedder], max_characters: int) -> 
 class Cluster:
     """What runs on its ``machines`` of this moment."""
 
-    def __init__(self, nodes: Sequence[Node], model: Callable[[], Embedder]) -> None:
+    def __init__(self, nodes: Sequence[Node], model: Callable[[], Embedder], patience_s: float) -> None:
         self._nodes, self._model = nodes, model
         self.machines = len(nodes)
         self._readings: list[RayReading] = []
+        self._absence = Absence(patience_s)
+        self._closed = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="ray-machines", daemon=True)
+        self._watcher.start()
 
     def reading(self, scratch: Path | None = None, read: ReadBytes = ray_worker.read_bytes) -> RayReading:
         self._readings.append(RayReading(scratch, read))
         return self._readings[-1]
 
     def embedder(self, here: Embedder) -> RayEmbedder:
-        return RayEmbedder(here, self._nodes, self._model)
+        return RayEmbedder(here, self._nodes, self._model, self._absence)
 
     def close(self) -> None:
+        self._closed.set()
+        self._watcher.join(_LOOK_S)
         for reading in self._readings:
             reading.close()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_LOOK_S):
+            try:
+                machines = len(_there())
+            except Exception as error:  # noqa: BLE001 Ray raises much; where its head has gone, it ends the process
+                log.debug("Ray does not tell its machines: %s", error)
+                continue
+            self._absence.saw(machines, time.monotonic())
+            if self._absence.too_long(time.monotonic()):
+                for reading in self._readings:
+                    reading.give_up(self._absence.error)
 
 
 class RayReading:
@@ -121,6 +149,11 @@ class RayReading:
     def unpack(self, path: Path, name: str, media_type: str, into: Path, budget: Budget) -> Future[Unpacked]:
         return self._unpacking.unpack(path, name, media_type, into, budget)
 
+    def give_up(self, error: ClusterUnavailable) -> None:
+        """On the files that have not been read."""
+        for outcome in list(self._open):
+            fail(outcome, error)
+
     def close(self) -> None:
         import ray
 
@@ -135,8 +168,10 @@ class RayEmbedder:
 
     Raises BadSetting where a machine has another model, ClusterUnavailable, and what the model raises."""
 
-    def __init__(self, here: Embedder, nodes: Sequence[Node], model: Callable[[], Embedder]) -> None:
-        self._here, self._nodes, self._model = here, nodes, model
+    def __init__(
+        self, here: Embedder, nodes: Sequence[Node], model: Callable[[], Embedder], absence: Absence
+    ) -> None:
+        self._here, self._nodes, self._model, self._absence = here, nodes, model, absence
         self._there: list[Any] = []
         self.name, self.dimension, self.max_tokens = here.name, here.dimension, here.max_tokens
 
@@ -147,7 +182,7 @@ class RayEmbedder:
             self._there = self._started()
         share = math.ceil(len(texts) / len(self._there))
         parts = [list(texts[at : at + share]) for at in range(0, len(texts), share)]
-        return np.concatenate(_embedded(self._there, parts))
+        return np.concatenate(_embedded(self._there, parts, self._absence))
 
     def embed_query(self, text: str) -> Vectors:
         return self._here.embed_query(text)
@@ -167,7 +202,9 @@ class RayEmbedder:
             for node in self._nodes
         ]
         ours = self._here.embed([_SAMPLE])[0]
-        for node, theirs in zip(self._nodes, _embedded(there, [[_SAMPLE]] * len(there)), strict=True):
+        for node, theirs in zip(
+            self._nodes, _embedded(there, [[_SAMPLE]] * len(there), self._absence), strict=True
+        ):
             if theirs.shape[1:] != ours.shape or float(theirs[0] @ ours) < _SAME:
                 raise BadSetting(
                     f"The embedding model {self.name} of {node.address} is not that of this machine.",
@@ -176,11 +213,12 @@ class RayEmbedder:
         return there
 
 
-def _embedded(there: Sequence[Any], parts: Sequence[Sequence[str]]) -> list[Vectors]:
+def _embedded(there: Sequence[Any], parts: Sequence[Sequence[str]], absence: Absence) -> list[Vectors]:
     import ray
 
     try:
-        found = ray.get([each.embed.remote(part) for each, part in zip(there, parts, strict=False)])
+        asked = [each.embed.remote(part) for each, part in zip(there, parts, strict=False)]
+        found = [_result(*each, absence) for each in zip(there, parts, asked, strict=False)]
     except ray.exceptions.RayError as error:
         raise ClusterUnavailable(
             f"The cluster did not embed: {_first_line(error)}",
@@ -189,7 +227,27 @@ def _embedded(there: Sequence[Any], parts: Sequence[Sequence[str]]) -> list[Vect
     for each in found:
         if isinstance(each, RagError):
             raise each
-    return list(found)
+    return found
+
+
+def _result(actor: Any, part: Sequence[str], asked: Any, absence: Absence) -> Any:
+    """Asks again while the actor's machine cannot be reached: Ray notices only after a while that it has gone, and
+    tries it again until then, which soon uses up the retries of a task."""
+    import ray
+
+    began, away = time.monotonic(), None
+    while True:
+        if ray.wait([asked], timeout=_LOOK_S)[0]:
+            try:
+                return ray.get(asked)
+            except ray.exceptions.ActorUnavailableError:
+                away = away or time.monotonic()
+                if time.monotonic() - away >= _AWAY_S:
+                    raise
+            time.sleep(_LOOK_S)
+            asked = actor.embed.remote(part)
+        if absence.too_long(time.monotonic(), began):
+            raise absence.error
 
 
 def _settle(outcome: Future[Read], name: str, done: Future[Read | BaseException]) -> None:
@@ -219,7 +277,7 @@ def _join(address: str) -> None:
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", address)  # as Ray itself does
     if address not in ("auto", "local"):
-        _look_for(address)
+        look_for(address)
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -234,26 +292,14 @@ def _join(address: str) -> None:
             signal.signal(signal.SIGTERM, before)
 
 
-def _look_for(address: str) -> None:
-    """Ray itself looks for minutes."""
-    try:
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
-    except ValueError as error:
-        raise BadSetting(
-            f"{address!r} is no address of a Ray cluster.", "Use auto, local, HOST:PORT or ray://HOST:PORT."
-        ) from error
-    except OSError as error:
-        raise ClusterUnavailable(
-            f"No Ray cluster answers at {address}: {error}.",
-            "Start one with: ray start --head; or check the address and the firewall.",
-        ) from error
+def _there() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
 
 def _nodes() -> list[Node]:
-    import ray
-
-    there = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    there = _there()
     if not there:
         raise ClusterUnavailable(
             "The Ray cluster has no machine with a CPU for tasks.", "Add one with: ray start --address=..."
@@ -282,19 +328,11 @@ def _check(nodes: Sequence[Node], max_characters: int) -> None:
             f"The machines of the Ray cluster do not answer: {_first_line(error)}", "Look at: ray status"
         ) from error
     for node, theirs in zip(nodes, told, strict=True):
-        if why := _differs(theirs, ray_worker.version(max_characters)):
+        if why := ray_worker.differs(theirs, ray_worker.version(max_characters)):
             raise BadSetting(
                 f"The machine {node.address} of the Ray cluster {why}.",
                 "Install the same openbook[ray] on every machine, and start Ray from its environment.",
             )
-
-
-def _differs(theirs: tuple[str, str] | str, ours: tuple[str, str]) -> str:
-    if isinstance(theirs, str):
-        return f"has no openbook ({theirs})"
-    if theirs[0] != ours[0]:
-        return f"has openbook {theirs[0]}, this one {ours[0]}"
-    return "reads files in another way (LibreOffice on one of them only?)" if theirs != ours else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -22,6 +22,15 @@ def version(max_characters: int) -> tuple[str, str]:
     return metadata.version("openbook"), reading_version(max_characters)
 
 
+def differs(theirs: tuple[str, str] | str, ours: tuple[str, str]) -> str:
+    """What a machine's version is told as, where it is not this one's; empty where it is."""
+    if isinstance(theirs, str):
+        return f"has no openbook ({theirs})"
+    if theirs[0] != ours[0]:
+        return f"has openbook {theirs[0]}, this one {ours[0]}"
+    return "reads files in another way (LibreOffice on one of them only?)" if theirs != ours else ""
+
+
 def read_bytes(data: bytes, name: str, media_type: str, max_characters: int) -> Read | BaseException:
     """As ingest.workers.Workers reads a file, with its limits: the parser is in a process below this one."""
     with tempfile.TemporaryDirectory(prefix="openbook-") as folder:

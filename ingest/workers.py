@@ -79,7 +79,7 @@ class ParserBug(Exception):
 
 
 class Reading(Protocol):
-    """Futures end with the result, a SourceError, or a ParserBug."""
+    """Futures end with the result, a SourceError, or a ParserBug; any other RagError is to end the run."""
 
     @property
     def count(self) -> int:

@@ -52,7 +52,8 @@ MANAGED_CONTEXT_TOKENS, MANAGED_ANSWER_TOKENS = 1000, 128
 @dataclass(frozen=True, slots=True)
 class Engine:
     """``children`` are started by whoever asks; a model whose server is not ours has none. ``relays`` go by the names
-    of models. ``embedder`` keeps nothing: how fast a text is embedded must not tell whether a document has it."""
+    of models. ``embedder`` keeps nothing: how fast a text is embedded must not tell whether a document has it;
+    ``check_embedder`` raises where its server does not answer."""
 
     rag: Rag
     owner: Owner
@@ -60,6 +61,7 @@ class Engine:
     preload: Callable[[], None]
     relays: Mapping[str, Relay]
     embedder: Embedder
+    check_embedder: Callable[[], None] = lambda: None
 
     @property
     def server(self) -> ModelServer | None:
@@ -105,7 +107,8 @@ async def open_rag(settings: Settings, doing: str) -> AsyncIterator[Engine]:
         )
         await asyncio.to_thread(finish_renaming, store, rag.collection_settings)
         relays = {name: relay for name, (_, relay) in models.items()}
-        yield Engine(rag, owner, children, partial(_load, embedder), relays, embedder)
+        check = embedder.check if isinstance(embedder, RemoteEmbedder) else lambda: None
+        yield Engine(rag, owner, children, partial(_load, embedder), relays, embedder, check)
 
 
 def embedder_of(settings: Settings) -> SentenceEmbedder | RemoteEmbedder:

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
         description="The Ray cluster on which `openbook ingest` reads: auto, local, HOST:PORT or ray://HOST:PORT.",
     )
 
+    ray_patience_s: float = Field(
+        300.0, gt=0, description="Longest wait for a machine where all of that cluster have gone."
+    )
+
     embed_url: HttpUrl | None = Field(
         None,
         description="Instead of OPENBOOK_EMBEDDER: a server with OpenAI's embeddings (…/v1), as vLLM has.",

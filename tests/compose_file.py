@@ -120,6 +120,14 @@ def with_shell(path: Path) -> set[str]:
     return {name for name, test in tests.items() if test[0] == "CMD-SHELL" or test[1] in SHELLS}
 
 
+def started(path: Path, environment: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """The services that ``docker compose up`` starts with these variables: those of the profiles that are on, and all
+    without one."""
+    on = {name.strip() for name in (environment or {}).get("COMPOSE_PROFILES", "").split(",")}
+    found: dict[str, dict[str, Any]] = load(path, environment)["services"]
+    return {name: each for name, each in found.items() if on & set(each.get("profiles", on))}
+
+
 def _declared(path: Path) -> set[str]:
     text = yaml.safe_load(path.read_text())
     return {*(text.get("volumes") or ()), *(text.get("secrets") or ())}

@@ -155,6 +155,7 @@ def test_every_service_of_an_overlay_is_as_those_of_one_machine(overlaid: dict[s
     for service in core.values():
         assert compose_file.PINNED.match(service["image"])
         assert service["restart"] == "unless-stopped"
+        assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["ports"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
@@ -176,6 +177,7 @@ def test_the_qdrant_nodes_join_the_first_and_are_alike() -> None:
     assert len(nodes) == 3
     assert {each["image"] for each in nodes.values()} == {services()["qdrant"]["image"]}
     for name, node in nodes.items():
+        assert node["deploy"] == services()["qdrant"]["deploy"]  # as much memory as the one, each
         assert node["environment"].items() >= services()["qdrant"]["environment"].items()
         assert node["environment"]["QDRANT__CLUSTER__ENABLED"] == "true"
         words = node["command"].split()

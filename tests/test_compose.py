@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 import compose_file
-from api.plan_cli import WRITTEN
+from api.plan_env import FAST_SERVER
 from conftest import ROOT
-from rag.settings import Settings
+from rag.settings import Settings, load_settings
 
 COMPOSE = ROOT / "docker-compose.yml"
-PROFILES = {"observability": {"prometheus", "grafana"}, "tls": {"caddy"}}
+PROFILES = {"fast": {"vllm-fast"}, "observability": {"prometheus", "grafana"}, "tls": {"caddy"}}
 ENVIRONMENT = {"QDRANT_API_KEY": "a-key-of-qdrants"}
 
 
@@ -96,7 +96,9 @@ def test_health_is_checked_and_a_crash_answered() -> None:
 def test_they_start_one_after_the_other() -> None:
     healthy = {"condition": "service_healthy"}
     assert services()["vllm"]["depends_on"] == {"qdrant": healthy}
-    assert services()["openbook"]["depends_on"] == {"qdrant": healthy, "vllm": healthy}
+    assert services()["vllm-fast"]["depends_on"] == {"vllm": healthy}
+    second = healthy | {"required": False}  # not where its profile is off
+    assert services()["openbook"]["depends_on"] == {"qdrant": healthy, "vllm": healthy, "vllm-fast": second}
     assert services()["caddy"]["depends_on"] == {"openbook": healthy}
 
 
@@ -150,8 +152,14 @@ def test_every_variable_is_a_setting() -> None:
 
 
 def test_every_variable_of_env_is_told_at_the_head() -> None:
-    assert compose_file.undocumented(COMPOSE) - {"METRICS_KEY"} == set()
+    outside = {"METRICS_KEY", "COMPOSE_PROFILES"}  # a secret's, and one that compose itself reads
+    assert compose_file.undocumented(COMPOSE) == outside
     assert yaml.safe_load(COMPOSE.read_text())["secrets"]["metrics_key"] == {"environment": "METRICS_KEY"}
+
+
+def test_a_profile_that_the_head_names_is_one(tmp_path: Path) -> None:
+    named = re.findall(r"^#   \w+ +profile (\w+):", COMPOSE.read_text(), re.MULTILINE)
+    assert set(named) == set(PROFILES)
 
 
 def test_the_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +169,84 @@ def test_the_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(settings.llm_url) == "http://vllm:8000/v1"
     assert settings.port == 8080
     assert str(settings.qdrant_url).startswith("http://qdrant:6333")
+
+
+PASSED = (
+    {f"OPENBOOK_FAST_{name}" for name in ("URL", "MODEL", "API_KEY")}
+    | {f"OPENBOOK_EMBED_{name}" for name in ("URL", "MODEL", "API_KEY", "QUERY_PROMPT")}
+    | {f"OPENBOOK_RERANK_{name}" for name in ("URL", "MODEL", "API_KEY")}
+    | {"OPENBOOK_MODELS", "OPENBOOK_FALLBACK", "OPENBOOK_FALLBACK_FOR_NAMED"}
+)
+
+
+def settings_with(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name, value in loaded(**environment)["openbook"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def test_what_is_not_in_env_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = loaded()["openbook"]["environment"]
+    empty = {name.removeprefix("OPENBOOK_").lower() for name, value in given.items() if value == ""}
+    assert {f"OPENBOOK_{name.upper()}" for name in empty} == PASSED | {
+        "OPENBOOK_CONTEXT_TOKENS", "OPENBOOK_EMBEDDER", "OPENBOOK_RERANKER"
+    }  # fmt: skip
+    settings = settings_with(monkeypatch)
+    assert {name: getattr(settings, name) for name in empty} == {
+        name: Settings.model_fields[name].default for name in empty
+    }
+    assert settings.named == ["answer"]
+
+
+def test_further_models_and_servers_of_env_reach_openbook(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        name: f"http://{name[9:].lower().replace('_', '-')}:1/v1" for name in PASSED if name.endswith("URL")
+    }
+    given |= {name: f"of {name}" for name in PASSED if name.endswith(("MODEL", "KEY", "PROMPT"))}
+    given |= {
+        "OPENBOOK_MODELS": '{"deep": {"url": "http://10.0.0.2:8000/v1", "api_key": "k$ey"}}',
+        "OPENBOOK_FALLBACK": "deep fast",
+        "OPENBOOK_FALLBACK_FOR_NAMED": "true",
+    }
+    assert set(given) == PASSED
+    settings = settings_with(monkeypatch, **given)
+    assert settings.named == ["answer", "fast", "deep"]
+    assert (settings.fallback, settings.fallback_for_named) == (("deep", "fast"), True)
+    assert settings.models["deep"].api_key == "k$ey"
+    for name in set(given) - {"OPENBOOK_MODELS", "OPENBOOK_FALLBACK", "OPENBOOK_FALLBACK_FOR_NAMED"}:
+        assert str(getattr(settings, name.removeprefix("OPENBOOK_").lower())) == given[name]
+
+
+def test_the_second_model_is_started_with_its_profile_alone() -> None:
+    assert set(compose_file.started(COMPOSE, ENVIRONMENT)) == {"qdrant", "vllm", "openbook"}
+    on = compose_file.started(COMPOSE, ENVIRONMENT | {"COMPOSE_PROFILES": "tls, fast"})
+    assert set(on) == {"qdrant", "vllm", "vllm-fast", "openbook", "caddy"}
+
+
+def test_the_second_model_server_is_as_the_first_but_for_what_is_its_own() -> None:
+    first, second = services()["vllm"], services()["vllm-fast"]
+    own = {"profiles", "depends_on", "ports", "command", "healthcheck"}
+    assert {name: value for name, value in second.items() if name not in own} == {
+        name: value for name, value in first.items() if name not in own
+    }
+    given = {"FAST_MODEL": "org/small", "FAST_MODEL_LENGTH": "2048", "FAST_KV_CACHE_BYTES": "7"}
+    model, *flags = shlex.split(loaded(**given, FAST_MODEL_FLAGS="--a=1 --b")["vllm-fast"]["command"])
+    assert model == "org/small"
+    assert flags[-2:] == ["--a=1", "--b"]
+    assert {
+        "--port=8001", "--max-model-len=2048", "--max-num-batched-tokens=2048", "--kv-cache-memory-bytes=7"
+    } <= set(flags)  # fmt: skip
+    assert "http://127.0.0.1:8001/health" in second["healthcheck"]["test"][-1]
+    assert second["ports"] == ["127.0.0.1:8001:8001"]
+    assert FAST_SERVER == "http://vllm-fast:8001/v1"
+
+
+def test_no_model_server_wants_a_share_of_all_memory() -> None:
+    """Beside another one vLLM would refuse to start otherwise, and so would the first when it is started again."""
+    for name in ("vllm", "vllm-fast"):
+        flags = shlex.split(loaded()[name]["command"])
+        assert "--gpu-memory-utilization=0.01" in flags
+        assert any(re.fullmatch(r"--kv-cache-memory-bytes=\d+", flag) for flag in flags)
 
 
 def test_qdrant_asks_for_the_key_that_openbook_has() -> None:
@@ -179,7 +265,12 @@ def test_prometheus_has_the_keys_of_what_it_asks() -> None:
     }
     assert files == {"openbook": "/run/secrets/metrics_key", "qdrant": "/run/secrets/qdrant_key"}
     assert {f"/run/secrets/{name}" for name in services()["prometheus"]["secrets"]} == set(files.values())
-    asked = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
+    asked = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs if "static_configs" in job}
+    (by_name,) = [job for job in jobs if "dns_sd_configs" in job]
+    (found,) = by_name["dns_sd_configs"]
+    assert services()[by_name["job_name"]]["profiles"] == ["fast"]
+    asked |= {by_name["job_name"]: [f"{name}:{found['port']}" for name in found["names"]]}
+    assert len(asked) == len(jobs)
     inside = {name: services()[name]["ports"][0].rpartition(":")[2] for name in asked}
     assert asked == {name: [f"{name}:{port}"] for name, port in inside.items()}
 
@@ -226,10 +317,6 @@ def test_the_locks_of_one_environment_agree() -> None:
     app, dev = (set((ROOT / f"locks/{name}.lock").read_text().splitlines()) for name in ("app", "dev"))
     names = {line.split("==")[0].lower() for line in app if "==" in line and line[0] != "#"}
     assert {line for line in dev if line.split("==")[0].lower() in names} <= app
-
-
-def test_what_a_plan_writes_is_read() -> None:
-    assert set(WRITTEN) <= compose_file.documented(COMPOSE)
 
 
 def test_the_model_servers_words_are_a_model_and_flags() -> None:

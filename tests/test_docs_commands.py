@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typer.core import TyperGroup
@@ -13,11 +16,12 @@ from typer.exceptions import TyperException
 
 import compose_file
 import make_docs
+from api.app import create_app
 from conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMPOSE = ROOT / "docker-compose.yml"
-RUNS = ("up", "run", "exec", "logs", "cp", "ps", "build", "config")
+RUNS = ("up", "run", "exec", "logs", "cp", "ps", "build", "config", "stop")
 
 
 def code(text: str) -> Iterator[str]:
@@ -105,7 +109,7 @@ def test_composes_commands_name_what_there_is(page: Path) -> None:
         assert rest[0] in RUNS, words
         for word in rest[1:]:
             target = word.partition(":")[0]
-            if re.fullmatch(r"[a-z]+", target) and target not in ("root", "chown"):
+            if re.fullmatch(r"[a-z-]+", target) and target not in ("root", "chown"):
                 assert target in services, words
             break
 
@@ -141,6 +145,44 @@ def test_messages_are_those_that_openbook_prints() -> None:
     assert len(told) > 15
     pieces = [piece.strip() for message in told for piece in message.split("…") if piece.strip()]
     assert [piece for piece in pieces if piece not in printed] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_lines_for_env_are_of_variables_that_compose_reads(page: Path) -> None:
+    named = set(re.findall(r"\becho '?([A-Z_]+)=[^>]*>> \.env", page.read_text()))
+    assert named <= compose_file.documented(COMPOSE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_images_are_those_of_the_compose_files(page: Path) -> None:
+    files = [COMPOSE, *sorted((ROOT / "deploy" / "cluster").glob("*.yml"))]
+    used = {
+        each["image"] for file in files for each in compose_file.services(file).values() if "image" in each
+    }
+    names = "|".join(re.escape(image.partition(":")[0]) for image in used)
+    assert set(re.findall(rf"\b(?:{names}):[\w.-]+", page.read_text())) <= used
+
+
+@cache
+def routes() -> list[re.Pattern[str]]:
+    paths = [getattr(route, "path", "") for route in create_app(nullcontext).routes]  # type: ignore[arg-type]
+    return [re.compile(re.sub(r"\{\w+(:path)?\}", "[^/]+", path) + "$") for path in paths if path]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_curl_asks_for_paths_that_there_are(page: Path) -> None:
+    asked = {urlsplit(word).path for words in commands(page, "curl") for word in words if "://" in word}
+    assert [path for path in asked if not any(route.match(path) for route in routes())] == []
+
+
+@pytest.mark.process  # Ray takes seconds to import
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_rays_commands_are_parsed(page: Path) -> None:
+    if found := commands(page, ".venv/bin/ray start"):
+        from ray.scripts.scripts import start
+
+        for words in found:
+            start.make_context("start", words)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ import pytest
 
 from api import model_states
 from fake_engine import engine_over, fake_store, ingested
-from fakes import CachingGenerator, FakeGenerator, FakeRelay, served
+from fakes import CachingGenerator, Costly, FakeGenerator, FakeRelay, served
 from rag import served as models
+from rag.admission import Ticket
 from rag.answer import Event, Piece, Rag, Reading
 from rag.compose import Engine
 from rag.conversation import Turn
 from rag.errors import ConversationBusy, ModelNotFound, ModelRefused, ModelUnavailable
+from rag.gather import Limits
 from rag.ports import ModelInfo
 from rag.question import Question
 from rag.served import Models
@@ -260,6 +262,24 @@ async def test_what_is_down_is_told_and_what_stands_in_makes_ready(
     assert (await client.get("/v1/status")).json()["models"][2]["detail"] == "It is off."
 
 
+async def test_the_queue_of_each_model_is_a_metric_of_its_own(
+    client: httpx.AsyncClient, engine: Engine
+) -> None:
+    deep = engine.rag.models.all[2].serving.gate
+    with deep.entered(ticket := Ticket()):
+        async with deep.turn(ticket, 1.0):
+            told = (await client.get("/metrics")).text
+    lines = {line for line in told.splitlines() if line.startswith("openbook_queue_running{")}
+    assert lines == {
+        'openbook_queue_running{model="answer"} 0.0',
+        'openbook_queue_running{model="fast"} 0.0',
+        'openbook_queue_running{model="deep"} 1.0',
+    }
+    refused = await client.post("/v1/answer", json={"question": ASKED.text, "model": "org/made-up"})
+    assert refused.status_code == 404
+    assert "made-up" not in (await client.get("/metrics")).text
+
+
 async def test_rest_takes_a_model_and_says_who_answered(client: httpx.AsyncClient) -> None:
     body = {"question": ASKED.text, "model": "deep"}
     answer = (await client.post("/v1/answer", json=body)).json()
@@ -267,6 +287,21 @@ async def test_rest_takes_a_model_and_says_who_answered(client: httpx.AsyncClien
     refused = await client.post("/v1/answer", json=body | {"model": "gpt"})
     assert (refused.status_code, refused.json()["code"]) == (404, "ModelNotFound")
     assert "answer, fast, deep" in refused.json()["detail"]
+
+
+async def test_a_plan_is_made_by_the_model_that_is_named(client: httpx.AsyncClient, engine: Engine) -> None:
+    """With its window, and its server's speed."""
+    first, fast, deep = engine.rag.models.all
+    deep = replace(deep, limits=Limits(context_tokens=3), serving=replace(deep.serving, costs=Costly(0.25)))
+    engine.rag.models = replace(engine.rag.models, all=(first, fast, deep))
+    usual, named = [
+        (await client.get("/v1/plan", params=asked)).json() for asked in ({}, {"model": "org/deep"})
+    ]
+    assert (usual["model"], usual["seconds"]) == ("answer", None)
+    assert usual["budget_tokens"] > 100
+    assert (named["model"], named["seconds"], named["budget_tokens"], named["tokens"]) == ("deep", 0.25, 3, 3)
+    refused = await client.get("/v1/plan", params={"model": "gpt"})
+    assert (refused.status_code, refused.json()["code"]) == (404, "ModelNotFound")
 
 
 async def test_openai_clients_name_a_model_behind_a_collection(client: httpx.AsyncClient) -> None:

@@ -92,7 +92,7 @@ async def test_answers_are_counted(client: httpx.AsyncClient) -> None:
     assert values["openbook_prompt_tokens_total", "computed"] > 0
     assert values["openbook_completion_tokens_total",] > 0
     assert values["openbook_context_tokens_total",] > 0
-    assert values["openbook_queue_waiting",] == values["openbook_queue_running",] == 0
+    assert values["openbook_queue_waiting", "answer"] == values["openbook_queue_running", "answer"] == 0
     assert values["process_resident_memory_bytes",] > 2**20
     assert values["openbook_event_loop_lag_seconds_count",] >= 0
 

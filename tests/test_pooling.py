@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
+from api import embedder_state
 from fake_engine import engine_over, fake_store, ingested
 from fakes import FakeEmbedder
 from rag.compose import embedder_of, reranker_of
@@ -29,6 +33,7 @@ from rag.models.rerank_remote import RemoteReranker
 from rag.question import Question
 from rag.settings import load_settings
 from rag.store.edge import EdgeStore
+from service_in_process import serving
 
 FAKE = FakeEmbedder()
 MODEL = {"id": "org/words-v1", "owned_by": "vllm", "max_model_len": 8192}
@@ -140,6 +145,97 @@ def test_one_that_was_not_reached_is_left_alone_a_moment(
         embedder.embed_query("a")
     monkeypatch.setattr(pooling_server, "RETRY_S", 0.0)
     assert embedder.embed_query("a").shape == (FAKE.dimension,)
+
+
+def test_a_check_asks_anew_and_keeps_no_request_from_trying(server: Server, embedder: RemoteEmbedder) -> None:
+    embedder.load()
+    embedder.check()
+    server.broken = unreachable
+    with pytest.raises(EmbedderUnavailable, match="cannot be reached: ConnectError"):
+        embedder.check()
+    server.broken = None
+    assert embedder.embed_query("a").shape == (FAKE.dimension,)
+    server.broken = unreachable
+    with pytest.raises(EmbedderUnavailable):
+        embedder.embed_query("a")
+    server.broken = None
+    embedder.check()
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind", "told"),
+    [
+        (lambda _: httpx.Response(200, json={"data": [{"id": "x"}]}), ModelRefused, "does not serve org/words-v1"),
+        (lambda _: httpx.Response(200, json=[]), ModelRefused, "does not list its models"),
+        (lambda _: httpx.Response(503), EmbedderUnavailable, "answered 503"),
+    ],
+)  # fmt: skip
+def test_a_check_tells_what_a_question_would_meet(
+    server: Server, embedder: RemoteEmbedder, broken: Any, kind: type[Exception], told: str
+) -> None:
+    embedder.load()
+    server.broken = broken
+    with pytest.raises(kind, match=told):
+        embedder.check()
+
+
+async def test_the_service_is_not_ready_while_its_embedder_is_down_and_ready_when_it_is_back(
+    tmp_path: Path, server: Server, embedder: RemoteEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return unreachable(request)
+
+    store = fake_store(tmp_path)
+    engine = replace(engine_over(store, tmp_path), preload=embedder.load, check_embedder=embedder.check)
+    async with (
+        serving(engine) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,
+    ):
+        for _ in range(500):  # it is loaded beside
+            if (first := await client.get("/readyz")).status_code == 200:
+                break
+            await asyncio.sleep(0.01)
+        assert first.status_code == 200
+        monkeypatch.setattr(embedder_state, "KEPT_S", 0.0)
+        server.broken = broken
+        down = await client.get("/readyz")
+        assert down.status_code == 503
+        check = down.json()["checks"]["embedder"]
+        assert check["ok"] is False
+        assert check["detail"].startswith("The server at http://h:1/v1 cannot be reached")
+        monkeypatch.setattr(embedder_state, "KEPT_S", 60.0)
+        asked.clear()
+        status = (await client.get("/v1/status")).json()
+        assert status["embedder_problem"] == check["detail"]
+        many = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
+        assert {each.status_code for each in many} == {503}
+        assert asked == []  # what was told is told again
+        monkeypatch.setattr(embedder_state, "KEPT_S", 0.0)
+        server.broken = None
+        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.get("/v1/status")).json()["embedder_problem"] == ""
+    engine.rag.conversations.close()
+    store.close()
+
+
+async def test_one_that_says_nothing_is_asked_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, silent = [], threading.Event()
+
+    def check() -> None:
+        asked.append(1)
+        silent.wait(30)
+
+    monkeypatch.setattr(embedder_state, "PATIENCE_S", 0.05)
+    state = embedder_state.EmbedderState(check)
+    told = await asyncio.gather(*(state.why_down() for _ in range(50)))
+    assert set(told) == {"It does not answer within 0.05 s."}
+    assert len(asked) == 1
+    silent.set()
+    await state.close()
+    assert await state.why_down() == ""
 
 
 def test_a_collection_is_held_to_name_and_dimension(tmp_path: Path, embedder: RemoteEmbedder) -> None:

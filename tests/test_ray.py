@@ -17,7 +17,8 @@ import pytest
 
 from fake_engine import fake_engine, fake_store
 from fakes import FakeCounter, FakeEmbedder
-from ingest import batches, ray_worker
+from ingest import batches, ray_cluster, ray_worker
+from ingest.absence import Absence
 from ingest.cli import ingest, perform
 from ingest.passages import max_characters_for
 from ingest.pipeline import Ingestion
@@ -33,6 +34,7 @@ from service import children_of, free_port
 
 pytestmark = pytest.mark.process
 
+PATIENCE_S = 5.0
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 2**20
 MAX_CHARACTERS = max_characters_for(FakeEmbedder.max_tokens)
@@ -48,6 +50,12 @@ def deadly(data: bytes, name: str, media_type: str, max_characters: int) -> Read
     """Reads; what is called deadly.txt takes the worker with it."""
     if name.endswith("deadly.txt"):
         os.kill(os.getpid(), signal.SIGKILL)
+    return ray_worker.read_bytes(data, name, media_type, max_characters)
+
+
+def slow(data: bytes, name: str, media_type: str, max_characters: int) -> Read | BaseException:
+    """Reads, and is not done with all before the first is stored."""
+    time.sleep(0.5)
     return ray_worker.read_bytes(data, name, media_type, max_characters)
 
 
@@ -207,10 +215,43 @@ def test_a_service_on_the_data_folder_does_not_read_on_a_cluster(
         ingest([tmp_path], ray="auto", detach=True)
 
 
+class Actor:
+    """Whose machine cannot be reached until it has been asked ``away`` times."""
+
+    def __init__(self, away: int) -> None:
+        self.away, self.asked = away, 0
+        self.embed = self
+
+    def remote(self, part: Sequence[str]) -> Actor:
+        self.asked += 1
+        return self
+
+    def get(self) -> str:
+        from ray.exceptions import ActorUnavailableError
+
+        if self.asked <= self.away:
+            raise ActorUnavailableError("connection refused", bytes(16))
+        return "vectors"
+
+
+def test_embedding_is_asked_for_until_ray_notices_that_a_machine_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ray.wait", lambda asked, **_: (asked, []))
+    monkeypatch.setattr("ray.get", lambda asked: asked.get())
+    monkeypatch.setattr(ray_cluster, "_LOOK_S", 0.0)
+    actor = Actor(away=20)
+    assert ray_cluster._embedded([actor], [["a"]], Absence(10.0)) == ["vectors"]
+    assert actor.asked == 21
+    monkeypatch.setattr(ray_cluster, "_AWAY_S", 0.0)
+    with pytest.raises(e.ClusterUnavailable, match=r"did not embed: .* connection refused"):
+        ray_cluster._embedded([Actor(away=20)], [["a"]], Absence(10.0))
+
+
 @pytest.fixture(scope="module")
 def cluster(machines: Any) -> Iterator[Cluster]:
     """For the last tests here: a process is part of one cluster at a time."""
-    with joined(machines.address, FakeEmbedder, MAX_CHARACTERS) as cluster:
+    with joined(machines.address, FakeEmbedder, MAX_CHARACTERS, PATIENCE_S) as cluster:
         yield cluster
 
 
@@ -254,3 +295,30 @@ def test_the_same_collection_as_without_a_cluster_though_a_machine_dies(
     assert (again.parsed, again.embedded) == (0, 0)
     assert_same(here, there)
     assert {each.status for each in local.files} == {"added", "failed"}
+
+
+def test_a_cluster_that_all_have_left_ends_the_run_and_what_was_stored_stays(
+    machines: Any, cluster: Cluster, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one here: no machine is left."""
+    monkeypatch.setattr(batches, "EMBED_BATCH", 8)
+    store, stored = fake_store(tmp_path / "store"), list[FileResult]()
+    left_at: list[float] = []
+
+    def run() -> None:
+        for event in ingested(store, [folder], tmp_path / "scratch", cluster, slow):
+            if isinstance(event, FileResult) and event.status == "added":
+                stored.append(event)
+                if not left_at:
+                    for node in machines.worker_nodes:
+                        node.all_processes["raylet"][0].process.kill()  # nothing where it has ended
+                    left_at.append(time.monotonic())
+
+    with pytest.raises(e.ClusterUnavailable, match="no machine with a CPU for 5 s") as raised:
+        run()
+    assert "the same command goes on" in raised.value.hint
+    assert PATIENCE_S <= time.monotonic() - left_at[0] < PATIENCE_S + 30
+    assert len(stored) == len(held(store)) >= 1
+    *_, report = ingested(store, [folder], tmp_path / "scratch")  # as where there are machines again
+    assert report.count("unchanged") >= len(stored)
+    assert len(held(store)) > len(stored)

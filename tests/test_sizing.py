@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dotenv import dotenv_values
 from typer.testing import CliRunner
 
 from openbook.app import app
 from rag import priors
-from rag.errors import BadRequest, UnknownModel
-from rag.settings import load_settings
+from rag.errors import UnknownModel
 from rag.sizing.configurations import configuration, shape_of
 from rag.sizing.plan import GIB, SPARK, Beside, Plan, Wanted, plan
 from rag.sizing.presets import PRESETS, helper, preset
@@ -259,38 +257,6 @@ def test_the_presets_are_listed_and_told() -> None:
     assert [one["name"] for one in listed["presets"]] == [one.name for one in PRESETS]
 
 
-@pytest.mark.models
-def test_a_plan_is_written_where_compose_reads_it(tmp_path: Path) -> None:
-    env = tmp_path / ".env"
-    env.write_text("DOCUMENTS=/srv/papers\nMODEL=another\n")
-    code, told, _ = openbook(
-        "plan", "--preset", "quality", "--users", "4", "--passages", "2e6", "--env", str(env)
-    )
-    assert code == 0
-    assert "tokens stay cached" in told
-    written = dotenv_values(env)
-    assert written["DOCUMENTS"] == "/srv/papers"
-    assert written["MODEL"] == "Qwen/Qwen3.6-35B-A3B-FP8"
-    assert written["MODEL_LENGTH"] == "139264"
-    assert int(written["KV_CACHE_BYTES"] or 0) > 30 * GIB
-
-
-@pytest.mark.models
-def test_what_does_not_fit_is_not_written(tmp_path: Path) -> None:
-    env = tmp_path / ".env"
-    code, _, told = openbook("plan", "--preset", "reuse", "--users", "40", "--env", str(env))
-    assert code == 1
-    assert "does not fit" in told
-    assert not env.exists()
-
-
-TINY = {
-    "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8,
-    "num_key_value_heads": 2, "intermediate_size": 1024, "vocab_size": 32000, "max_position_embeddings": 32768,
-    "torch_dtype": "bfloat16",
-}  # fmt: skip
-
-
 def test_a_second_model_takes_from_the_cache_of_the_first() -> None:
     small = Beside("small", DENSE, 4096, 2 * GIB)
     alone, both = planned(), plan(DENSE, WANTED, embedder=helper("minilm", "embedder"), fast=small)
@@ -305,50 +271,3 @@ def test_a_second_model_takes_from_the_cache_of_the_first() -> None:
     narrow = replace(small, kv_bytes=DENSE.kv_bytes(4096) - GIB)
     (problem,) = plan(DENSE, WANTED, embedder=helper("minilm", "embedder"), fast=narrow).problems
     assert "1.0 GiB more than its KV cache has" in problem
-
-
-@pytest.mark.models
-def test_a_plan_of_two_is_written_as_the_service_reads_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folders = []
-    for name in ("large", "small"):
-        (folder := tmp_path / name).mkdir()
-        (folder / "config.json").write_text(json.dumps(TINY))
-        folders.append(folder)
-    env = tmp_path / ".env"
-    large, small = map(str, folders)
-    asked = (
-        "plan",
-        "--model",
-        large,
-        "--context",
-        "8192",
-        "--kv-gib",
-        "8",
-        "--fast",
-        small,
-        "--env",
-        str(env),
-    )
-    code, out, told = openbook(*asked)
-    assert code == 0, told
-    assert "fast: weights" in out
-    for line in env.read_text().splitlines():
-        name, _, value = line.partition("=")
-        monkeypatch.setenv(name, value.strip("'"))
-    made = load_settings()
-    assert (made.vllm_model, made.fast_vllm_model) == (folders[0], folders[1])
-    assert (made.vllm_kv_cache_gib, made.fast_vllm_kv_cache_gib) == (8, 1)
-    assert (made.vllm_max_model_len, made.fast_vllm_max_model_len) == (16384, 4096)
-    assert made.context_tokens == 8192
-
-
-@pytest.mark.models
-def test_a_plan_of_two_that_are_not_here_is_not_written(tmp_path: Path) -> None:
-    env = tmp_path / ".env"
-    asked = ("plan", "--preset", "reuse", "--fast", "reuse-small", "--env", str(env))
-    refused = CliRunner().invoke(app, asked).exception
-    assert isinstance(refused, BadRequest)
-    assert "is no folder" in refused.message
-    assert not env.exists()

@@ -50,6 +50,10 @@ class RemoteEmbedder:
         """Nothing is to be loaded here; raises where the server does not answer."""
         _ = self.dimension
 
+    def check(self) -> None:
+        """Raises, soon, where the server does not answer or does not serve the model any more."""
+        self._server.check()
+
     def close(self) -> None:
         self._server.close()
 

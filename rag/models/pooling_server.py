@@ -18,6 +18,7 @@ from rag.errors import EmbedderUnavailable, ModelRefused, RerankerUnavailable
 
 RETRY_S = 5.0  # one that cannot be reached is not waited for again so soon
 TIMEOUT_S = 120.0  # a batch on a slow machine
+CHECK_S = 2.0  # whether it is there at all
 _WRONG = (ValueError, LookupError, TypeError, AttributeError)
 
 
@@ -46,7 +47,7 @@ class PoolingServer:
     ) -> None:
         self.url, self._model, self._api_key = url.rstrip("/"), model, api_key
         self._setting, self._down, self._transport = setting, down, transport
-        self._failed: tuple[float, str] | None = None
+        self._failed: tuple[float, EmbedderUnavailable | RerankerUnavailable] | None = None
 
     @cached_property
     def _http(self) -> httpx.Client:
@@ -79,13 +80,36 @@ class PoolingServer:
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         if self._failed and time.monotonic() - self._failed[0] < RETRY_S:
-            raise self._unavailable(self._failed[1])
+            raise self._down(self._failed[1].message, self._failed[1].hint)
         try:
-            response = self._http.request(method, f"{self.url}/{path}", json=body)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            self._failed = time.monotonic(), f"cannot be reached: {type(error).__name__}"
-            raise self._unavailable(self._failed[1]) from None  # its text may hold the key
+            response = self._sent(method, path, body)
+        except (EmbedderUnavailable, RerankerUnavailable) as error:
+            self._failed = time.monotonic(), error
+            raise
         self._failed = None
+        return self._read(response)
+
+    def check(self) -> None:
+        """Raises as ``ask`` does, soon, where the server does not answer or does not serve the model any more. It asks
+        also where a request has just failed, and keeps none from trying: one that is busy may answer too late here."""
+        listed = self._read(self._sent("GET", "models", timeout=CHECK_S))
+        try:
+            there = {entry["id"] for entry in listed["data"]}
+        except _WRONG as error:
+            raise self.refused("does not list its models as OpenAI's do.") from error
+        if self.model.name not in there:
+            raise self.refused(f"does not serve {self.model.name} any more.")
+
+    def _sent(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> httpx.Response:
+        more: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        try:
+            return self._http.request(method, f"{self.url}/{path}", json=body, **more)
+        except (httpx.TransportError, httpx.InvalidURL) as error:  # its text may hold the key
+            raise self._unavailable(f"cannot be reached: {type(error).__name__}") from None
+
+    def _read(self, response: httpx.Response) -> Any:
         if response.status_code in (408, 429) or response.status_code >= 500:
             raise self._unavailable(f"answered {response.status_code}: {response.text[:200]}")
         try:

@@ -60,12 +60,13 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Beside:
     """A smaller model with a server of its own beside the answering one, in a window of ``length`` tokens, with a KV
-    cache of ``kv_bytes``."""
+    cache of ``kv_bytes``, each number of which takes ``kv_number_bytes``."""
 
     name: str
     shape: ModelShape
     length: int
     kv_bytes: int
+    kv_number_bytes: int = 2
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -78,7 +79,7 @@ class Beside:
     @property
     def missing_bytes(self) -> int:
         """What a whole window takes more than its cache has."""
-        return max(0, self.shape.kv_bytes(self.length) - self.kv_bytes)
+        return max(0, self.shape.kv_bytes(self.length, self.kv_number_bytes) - self.kv_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,15 @@ PRESETS = (
         kv_number_bytes=1,
         hybrid=True,
     ),
+    Preset(
+        "small",
+        "Qwen/Qwen3-4B-Instruct-2507-FP8",
+        "Small work beside another (openbook plan --fast small): follow-ups, titles of chats",
+        (_BATCH,),
+        (_ATTENTION, "4 GiB of weights; it does not think before it answers", _BATCH_WHY),
+        "Apache-2.0",
+        ("https://huggingface.co/Qwen/Qwen3-4B-Instruct-2507-FP8",),
+    ),
 )
 
 HELPERS = (
