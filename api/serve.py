@@ -26,6 +26,7 @@ from api.page_cli import link
 from api.slow_clients import READ_S, Connection
 from api.tracing import Tracing, tracing
 from ingest.web_file import Web
+from rag import garbage
 from rag.compose import open_rag
 from rag.errors import BadSetting, PortInUse
 from rag.settings import Settings
@@ -34,7 +35,6 @@ from rag.stopping import Stopping
 log = logging.getLogger(__name__)
 
 SWITCH_S = 0.0005  # see docs/log.md, "A crowd"
-COLLECT_AT = (2000, 20, 100)
 IDLE_S = 5  # that a connection is kept without a request
 CLOSE_S = 5  # after all that is waited for has finished: for connections to end
 
@@ -102,12 +102,9 @@ async def run(
 
 
 def _settle(preload: Callable[[], None]) -> None:
-    """The garbage collector holds everything up, a tenth of a second when it looks at all there is. What has been
-    loaded stays, so it need not look at that; and there is little for it to find in the rest."""
     preload()
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AT)
+    garbage.set_aside()
 
 
 @asynccontextmanager
