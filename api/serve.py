@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -103,6 +104,7 @@ async def run(
 
 def _settle(preload: Callable[[], None]) -> None:
     preload()
+    import_module("scipy.optimize")  # else the first answer does, of whose cost is learned, and everybody waits
     gc.collect()
     garbage.set_aside()
 

@@ -1,6 +1,6 @@
 """Many streaming questions at once, beside large uploads: what fails, what openbook adds, whether memory grows.
 
-    python benchmarks/load.py [--clients 200] [--seconds 120] [--upload-mb 64] [--json FILE]
+    python benchmarks/load.py [--clients 200] [--seconds 120] [--upload-mb 64] [--nice 10] [--json FILE]
 
 Starts the simulator (docs/simulator.md), so fast that a prompt takes milliseconds, and a service before it; all of it
 on 127.0.0.1. Each client asks again as soon as it has its answer. Overhead is what a client waits beyond the wait for
@@ -254,12 +254,15 @@ def measured(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
         "OPENBOOK_ANSWERS_AT_ONCE": "64",
     }
     simulator = ("simulate", "--port", str(model), "--speed", str(given.speed))
-    with child(*simulator, ready=f"http://127.0.0.1:{model}/health", log=folder / "simulate.log"):
+    with child(*simulator, ready=f"http://127.0.0.1:{model}/health", log=folder / "simulate.log") as others:
         ingest = [str(OPENBOOK), "ingest", str(folder / "files"), "-c", "load"]
         subprocess.run(ingest, env=os.environ | settings, check=True, capture_output=True)
         with child("serve", ready=f"{url}/readyz", log=folder / "serve.log", **settings) as pid:
             record = owner.find(folder / "data")
             assert record
+            # The model server's GPU and the clients' machines are not the service's processors, which they share here.
+            for other in (others, os.getpid()):
+                os.setpriority(os.PRIO_PROCESS, other, given.nice)
             seen = asyncio.run(load(url, pid, record.token, questions, given))
         if "Traceback" in (log := (folder / "serve.log").read_text()):
             seen.failed[log[log.index("Traceback") :][:3000]] += 1
@@ -276,6 +279,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=30, help="of the collection, ten passages each or more")
     parser.add_argument("--context-tokens", type=int, default=4000)
     parser.add_argument("--speed", type=float, default=200.0, help="of the simulated model server")
+    parser.add_argument("--nice", type=int, default=10, help="priority of the clients and the simulator")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     given = parser.parse_args()
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}")
@@ -284,7 +288,10 @@ def main() -> None:
             f"{name} {version(name)}" for name in ("openbook", "uvicorn", "starlette", "qdrant-edge-py")
         )
     )
-    print(f"contexts of {given.context_tokens} tokens, simulator at {given.speed:g}x")
+    print(
+        f"contexts of {given.context_tokens} tokens, simulator at {given.speed:g}x, "
+        f"it and the clients at nice {given.nice}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         figures = measured(Path(folder), given)
     for name, value in figures.items():
