@@ -104,7 +104,8 @@ async def run(
 
 def _settle(preload: Callable[[], None]) -> None:
     preload()
-    import_module("scipy.optimize")  # else the first answer does, of whose cost is learned, and everybody waits
+    # Else the first answer does, of whose cost is learned, and everybody waits.
+    import_module("scipy.optimize")
     gc.collect()
     garbage.set_aside()
 
