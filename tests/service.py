@@ -13,6 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from rag import owner
+
 OPENBOOK = str(Path(sys.prefix) / "bin" / "openbook")
 
 
@@ -63,6 +67,13 @@ class Service:
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.run(*arguments, "--json").stdout)
+
+    def job(self, id_: str) -> Any:
+        """From the running service, at once: a command takes a second, in which a job goes on."""
+        record = owner.find(self.data)
+        assert record
+        headers = {"Authorization": f"Bearer {record.token}"}
+        return httpx.get(f"{self.url}/v1/jobs/{id_}", headers=headers).json()["job"]
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 60) -> int:
         """The exit code."""

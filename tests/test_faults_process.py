@@ -154,7 +154,7 @@ def test_who_follows_a_job_is_told_and_the_job_goes_on_after_a_restart(
         (tmp_path / f"{at}.md").write_text(lines)
     with up(read, llm.url) as service:
         job = service.json("ingest", str(tmp_path), "--detach", "-c", "team")["job"]["id"]
-        until(lambda: service.json("jobs", job)["job"]["files_done"] >= 1)
+        until(lambda: service.job(job)["files_done"] >= 1)
         following = subprocess.Popen(
             [OPENBOOK, "jobs", job, "--follow"],
             env=service.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -166,17 +166,10 @@ def test_who_follows_a_job_is_told_and_the_job_goes_on_after_a_restart(
     left = service.json("jobs", job)["job"]
     assert left["state"] in ("queued", "done")
     with up(read, llm.url) as service:
-
-        def now() -> Any:
-            record = owner.find(service.data)
-            assert record
-            asked = httpx.get(
-                f"{service.url}/v1/jobs/{job}", headers={"Authorization": f"Bearer {record.token}"}
-            )
-            return asked.json()["job"]
-
-        until(lambda: now()["files_done"] > left["files_done"] or now()["state"] == "done")
-        assert now()["attempts"] == 1
+        until(
+            lambda: service.job(job)["files_done"] > left["files_done"] or service.job(job)["state"] == "done"
+        )
+        assert service.job(job)["attempts"] == 1
         service.run("jobs", job, "--cancel", check=False)
 
 

@@ -123,17 +123,17 @@ def test_killed_in_the_middle_of_an_ingest_and_run_again_it_is_as_if_nothing_had
 def test_a_job_is_done_though_the_service_is_killed_in_the_middle(
     make: Callable[..., Service], tmp_path: Path
 ) -> None:
-    files = corpus(tmp_path / "files", "v1", 60)
+    files = corpus(tmp_path / "files", "v1", 120)
     house = serving(make())
     job = house.json("ingest", str(files), "--detach", "-c", "team")["job"]["id"]
-    until(lambda: house.json("jobs", job)["job"]["files_done"] >= 2)
+    until(lambda: house.job(job)["files_done"] >= 2)
     house.stop(signal.SIGKILL)
     assert house.json("jobs", job)["job"]["state"] == "queued"
     serving(house)
     done = house.json("jobs", job, "--follow")
-    assert (done["job"]["state"], done["job"]["files_done"]) == ("done", 60)
+    assert (done["job"]["state"], done["job"]["files_done"]) == ("done", 120)
     assert done["job"]["counts"].get("unchanged", 0) >= 2
-    assert len(house.json("documents", "-c", "team")["documents"]) == 60
+    assert len(house.json("documents", "-c", "team")["documents"]) == 120
     assert house.stop() == 0
 
 

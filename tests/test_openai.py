@@ -298,10 +298,13 @@ async def test_messages_of_one_side_are_read_together(
 
 # --- what is refused ---------------------------------------------------------------------------------------
 
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
 REFUSED: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"n": 2}, 400, "BadParameter", "n"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "BadParameter", "tools"),
-    ({"functions": [{"name": "f"}]}, 400, "BadParameter", "functions"),
+    ({"tools": TOOLS, "tool_choice": "required"}, 400, "BadParameter", "tool_choice"),
+    ({"tools": TOOLS, "tool_choice": TOOLS[0]}, 400, "BadParameter", "tool_choice"),
+    ({"functions": [{"name": "f"}], "function_call": {"name": "f"}}, 400, "BadParameter", "function_call"),
     ({"response_format": {"type": "json_object"}}, 400, "BadParameter", "response_format"),
     ({"logprobs": True}, 400, "BadParameter", "logprobs"),
     ({"temperature": 3}, 400, "BadRequest", "temperature"),
@@ -330,6 +333,13 @@ async def test_what_cannot_be_done_is_refused_as_openai_does(
     client: httpx.AsyncClient, body: dict[str, Any], status: int, code: str, param: str | None, stream: bool
 ) -> None:
     refused(await client.post(CHAT, json=chat(QUESTION, stream=stream) | body), status, code, param)
+
+
+@pytest.mark.parametrize("choice", [{}, {"tool_choice": "auto"}, {"tool_choice": "none"}])
+async def test_tools_that_may_be_called_are_not(client: httpx.AsyncClient, choice: dict[str, str]) -> None:
+    reply = (await client.post(CHAT, json=chat(QUESTION, tools=TOOLS, **choice))).json()
+    assert reply["choices"][0]["finish_reason"] == "stop"
+    assert "tools" in reply["openbook"]["ignored"]
 
 
 async def test_no_tools_at_all_is_no_use_of_tools(client: httpx.AsyncClient) -> None:
@@ -410,11 +420,12 @@ async def test_the_raw_model_waits_in_the_same_line(client: httpx.AsyncClient, e
 
 
 async def test_what_open_webui_asks_in_a_chat(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
-    *said, counted, done = await chunks(client, open_webui("first"))
+    *said, done = await chunks(client, open_webui("first"))
     assert done == "[DONE]"
-    assert counted["usage"]["total_tokens"]
     assert said[-1]["choices"][0]["delta"]["annotations"]
     *_, done = await chunks(client, open_webui("follow_up"))
+    assert done == "[DONE]"
+    *_, done = await chunks(client, open_webui("parameters"))
     assert done == "[DONE]"
     assert generator.sent[1][1].content == generator.sent[0][1].content
     whole = (await client.post(CHAT, json=open_webui("parts"))).json()

@@ -201,7 +201,7 @@ async def test_llama_index(service: Live) -> None:
 
 
 async def test_requests_as_open_webui_makes_them(service: Live) -> None:
-    """Bodies as its source makes them; it does not run here."""
+    """Recorded from it, but for ``parameters`` and ``parts``, which are as its source makes them."""
     headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
     async with httpx.AsyncClient(base_url=service.url, headers=headers) as client:
         for path in sorted((ROOT / "tests" / "data" / "open_webui").glob("*.json")):

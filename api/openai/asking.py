@@ -90,12 +90,13 @@ async def whole(rag: Rag, asked: Asked) -> tuple[str, Answer]:
 
 
 def _refuse(extra: Mapping[str, Any]) -> None:
-    for name in ("tools", "functions"):
-        if extra.get(name) and extra.get("tool_choice") != "none":
+    # Tools that may be called need not be: clients offer theirs with each question.
+    for name, choice in (("tools", "tool_choice"), ("functions", "function_call")):
+        if extra.get(name) and extra.get(choice) not in (None, "auto", "none"):
             raise BadParameter(
                 "Collections call no tools.",
-                "Leave them out, or ask the model server's own model.",
-                parameter=name,
+                f"Leave {choice} out, or ask the model server's own model.",
+                parameter=choice,
             )
     for name in ("response_format", "text"):
         wanted = _format(extra.get(name))
