@@ -1,16 +1,13 @@
-"""The service: ``create_app(open_engine)`` builds it, its lifespan opens the engine and closes it."""
+"""The service: its routes, and what each request passes on its way to one. What they work with: api/lifespan.py."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
@@ -42,34 +39,16 @@ from api import (
 from api.access import AccessLog, OwnNamesOnly, OwnOriginsOnly, SmallBodiesOnly, WhileServing, is_loopback
 from api.audit import Audit
 from api.authentication import DEFAULT, Access, Authentication
-from api.drawing import Drawing
-from api.embedder_state import EmbedderState
 from api.headers import SecurityHeaders
-from api.idempotency import Replies
-from api.job_runner import JobRunner
-from api.keys import FILE, Keys
-from api.lag import Lag
+from api.lifespan import OpenEngine, lifespan
 from api.mcp import mount
-from api.mcp.mount import Mounted
-from api.metrics import Metrics
-from api.observe import Observed
 from api.openai import completions, models, responses, stored_responses, vectors
-from api.rates import Rates
 from api.rules import OWNERS, authorized, public_paths, rule_of
 from api.schemas import ConfirmationProblem, Problem
-from api.scraped import Scraped
 from api.slow_clients import SlowBodies
 from api.tracing import Tracing
-from api.warmer import Warmer
-from ingest import catalog
-from ingest.jobs import Jobs
-from ingest.run import begin
-from ingest.uploads import Uploads
 from ingest.web_file import Web
-from rag.compose import Engine
 from rag.settings import MAX_UPLOAD_BYTES
-
-log = logging.getLogger(__name__)
 
 STREAMED = re.compile(rf"{upload_routes.PATH}|/v1/collections/[^/]+/documents/[^/]+")
 KEY_SCHEME = {
@@ -80,28 +59,33 @@ KEY_SCHEME = {
 }
 MAX_BODY_BYTES = 1 << 20  # a question, or a list of paths
 
-OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
-
-
-class State(TypedDict):
-    engine: Engine
-    keys: Keys
-    rates: Rates
-    roots: tuple[Path, ...]
-    runner: JobRunner
-    uploads: Uploads
-    replies: Replies
-    max_upload_bytes: int
-    web: Web | None
-    drawing: Drawing
-    loading: asyncio.Task[None]
-    embedder_state: EmbedderState
-    writing: asyncio.Lock
-    warmer: Warmer
-    mcp: Mounted
-    metrics: Metrics
-    scraped: Scraped
-    tracing: Tracing | None
+# In the order in which the description lists them.
+ROUTED = (
+    routes,
+    answer_routes,
+    collection_routes,
+    document_routes,
+    conversation_routes,
+    job_routes,
+    refresh_routes,
+    upload_routes,
+    url_upload_routes,
+    target_routes,
+    source_routes,
+    context_routes,
+    forecast_routes,
+    page_routes,
+    reference,
+    warm_routes,
+    code_routes,
+    backup_routes,
+    observe_routes,
+    models,
+    completions,
+    responses,
+    stored_responses,
+    vectors,
+)
 
 
 class Api(FastAPI):
@@ -137,106 +121,36 @@ def create_app(
     unasked, too. ``web`` fetches files, where that is allowed. ``roots`` are the folders that MCP clients may have
     ingested."""
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        writing = asyncio.Lock()
-        async with open_engine() as engine:
-            await engine.children.start()
-            loading = asyncio.create_task(asyncio.to_thread(engine.preload))
-            embedder_state = EmbedderState(engine.check_embedder)
-            uploads = Uploads(engine.owner.folder, engine.rag.collection_settings.identity)
-            keys = Keys(engine.owner.folder / FILE)
-            with (
-                closing(keys),
-                closing(Jobs(engine.owner.folder / "jobs.db")) as jobs,
-                closing(Replies(engine.owner.folder)) as replies,
-                closing(Drawing()) as drawing,
-            ):
-                await asyncio.to_thread(uploads.recover, jobs)
-                metrics = Metrics()
-                engine.rag.observer = Observed(metrics, tracing)
-                lag = Lag(metrics.lag.observe)
-                sizes = partial(catalog.counts, engine.rag.store)
-                gates = {each.name: each.serving.gate for each in engine.rag.models}
-                scraped = Scraped(gates, lag, jobs.by_state, sizes)
-                metrics.registry.register(scraped)
-                warmer = Warmer(engine, automatic=warm_up)
-                runner = JobRunner(
-                    jobs, partial(begin, engine), writing, changed=warmer.wake, told=metrics.file
-                )
-                beside = [asyncio.create_task(each.run()) for each in (runner, warmer, lag)]
-                for task in beside[:2]:  # what they do is put back, or not missed
-                    engine.rag.stopping.on_begin(task.cancel)
-                state = State(
-                    engine=engine,
-                    keys=keys,
-                    rates=Rates(access.requests_per_minute, access.tokens_per_minute),
-                    roots=tuple(roots),
-                    drawing=drawing,
-                    loading=loading,
-                    embedder_state=embedder_state,
-                    writing=writing,
-                    runner=runner,
-                    uploads=uploads,
-                    replies=replies,
-                    max_upload_bytes=max_upload_bytes,
-                    web=web,
-                    warmer=warmer,
-                    mcp=Mounted(app, roots),
-                    metrics=metrics,
-                    scraped=scraped,
-                    tracing=tracing,
-                )
-                beside.append(asyncio.create_task(state["mcp"].run(state)))
-                if url:  # what the process before left half done has been put right by now
-                    engine.owner.announce(url)
-                    log.info("openbook answers at %s", url)
-                try:
-                    yield state
-                finally:
-                    for task in beside:
-                        task.cancel()
-                    await asyncio.wait([loading, *beside])
-                    await scraped.close()
-                    await embedder_state.close()
-                    async with (
-                        writing
-                    ):  # a write that was broken off ends its step before the store is closed
-                        pass
-
     app = Api(
         title="openbook",
         version=version("openbook"),
         summary="Long-context question answering over your documents and code, with citations to check.",
-        lifespan=lifespan,
+        lifespan=partial(
+            lifespan,
+            open_engine=open_engine,
+            access=access,
+            url=url,
+            max_upload_bytes=max_upload_bytes,
+            web=web,
+            warm_up=warm_up,
+            roots=roots,
+            tracing=tracing,
+        ),
         dependencies=[Depends(authorized)],
         docs_url=None,  # both fetch scripts from elsewhere
         redoc_url=None,
     )
-    app.include_router(routes.router)
-    app.include_router(answer_routes.router)
-    app.include_router(collection_routes.router)
-    app.include_router(document_routes.router)
-    app.include_router(conversation_routes.router)
-    app.include_router(job_routes.router)
-    app.include_router(refresh_routes.router)
-    app.include_router(upload_routes.router)
-    app.include_router(url_upload_routes.router)
-    app.include_router(target_routes.router)
-    app.include_router(source_routes.router)
-    app.include_router(context_routes.router)
-    app.include_router(forecast_routes.router)
-    app.include_router(page_routes.router)
-    app.include_router(reference.router)
-    app.router.routes.append(page_routes.files)
-    app.include_router(warm_routes.router)
-    app.include_router(code_routes.router)
-    app.include_router(backup_routes.router)
-    app.include_router(observe_routes.router)
-    for each in (models, completions, responses, stored_responses, vectors):
+    for each in ROUTED:
         app.include_router(each.router)
+    app.router.routes.append(page_routes.files)
     app.router.routes.append(Route(mount.PATH, endpoint=mount.Endpoint(), include_in_schema=False))
     problems.install(app)
+    _guard(app, host, access)
+    return app
+
+
+def _guard(app: FastAPI, host: str, access: Access) -> None:
+    """What each request passes, the last one added first."""
     app.add_middleware(WhileServing, listening=mount.PATH)
     app.add_middleware(SmallBodiesOnly, limit=MAX_BODY_BYTES, streamed=STREAMED)
     app.add_middleware(SlowBodies)
@@ -252,4 +166,3 @@ def create_app(
         app.add_middleware(OwnNamesOnly, host=host)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
-    return app
