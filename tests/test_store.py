@@ -608,6 +608,16 @@ def test_changes_differ_after_each_write_and_only_then(index: Index) -> None:
     assert index.changes() not in (before, after)
 
 
+def test_changes_are_seen_by_who_opens_the_collection_later(store: Store) -> None:
+    index = store.open("default", create=True)
+    before = index.changes()
+    assert store.open("default").changes() == before
+    put(store.open("default"), document("a.txt"), "one")
+    assert store.open("default").changes() == index.changes() != before
+    store.drop("default")
+    assert store.open("default", create=True).changes() not in (before, index.changes())
+
+
 def test_a_collection_is_renamed_and_all_its_documents_with_it(opener: Opener) -> None:
     store = opener()
     filled(store, "old", "words")

@@ -10,6 +10,7 @@ last; what a crash left behind is found by that and removed.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -46,14 +47,21 @@ _CONTENT = ("passage", "outline")
 _LIVE = Where({"kind": "passage", "state": "live"})
 
 
+class Writes:
+    """To one collection, by this process, however often it is opened."""
+
+    def __init__(self) -> None:
+        self.of, self.count = uuid.uuid4().hex, 0
+
+
 class Collection:
     """``exclusive``: no other process writes here, so what a crash left can be removed on opening, and what was read
     of a revision be kept."""
 
-    def __init__(self, name: str, points: Points, *, exclusive: bool) -> None:
+    def __init__(self, name: str, points: Points, *, exclusive: bool, writes: Writes | None = None) -> None:
         self.name = name
         self._points = points
-        self._changes = 0
+        self._writes = writes or Writes()
         self._stretches = Stretches() if exclusive else None
         if exclusive:
             self._repair()
@@ -153,7 +161,7 @@ class Collection:
         return found
 
     def changes(self) -> tuple[object, ...]:
-        return id(self), self._changes
+        return self._writes.of, self._writes.count
 
     def size(self, among: Filter | None = None) -> tuple[int, int]:
         if not among:
@@ -204,7 +212,7 @@ class Collection:
 
     def _finish(self, document: Document) -> None:
         """Deletes all passages but the visible ones, then the mark that there was something to do."""
-        self._changes += 1
+        self._writes.count += 1
         others = {"revision": document.revision} if document.revision else {}
         self._points.delete(Where({"document_id": document.id}, others, one_of={"kind": _CONTENT}))
         if document.revision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 
 from rag.errors import CollectionExists, CollectionNotFound, StoreUnavailable
 from rag.ports import Index
-from rag.store.collection import Collection
+from rag.store.collection import Collection, Writes
 from rag.store.points import (
     DENSE,
     INTEGER_FIELDS,
@@ -82,6 +83,9 @@ class ServerStore:
         self._fingerprint = fingerprint_payload(embedder, dimension)
         self._lock = threading.Lock()
         self._indexed: set[str] = set()
+        self._writes: dict[str, Writes] = defaultdict(
+            Writes
+        )  # by the server's name, which is never given twice
 
     def names(self) -> list[str]:
         return sorted(self._aliases())
@@ -93,13 +97,15 @@ class ServerStore:
                 if not create:
                     raise CollectionNotFound.of(collection, sorted(there))
                 self._create(alias)
+                there = self._aliases()
             elif collection not in self._indexed:  # one from before may lack a field's index
                 ServerPoints(self._client, there[collection]).index_fields()
             self._indexed.add(collection)
             points = ServerPoints(self._client, alias, self._copies.read)
             if not any_embedder:
                 check_fingerprint(collection, points.get([META_ID])[0], self._fingerprint)
-            return Collection(collection, points, exclusive=False)
+            writes = self._writes[there[collection]]
+            return Collection(collection, points, exclusive=False, writes=writes)
 
     def swap(self, collection: str, by: str) -> None:
         with self._lock, _mapped():
