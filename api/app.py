@@ -57,6 +57,11 @@ KEY_SCHEME = {
     "description": "A key that `openbook keys add` has made, or the token in owner.json of the data folder. "
     "Without any, who is on the same machine may read and ask, unless OPENBOOK_REQUIRE_KEY is set.",
 }
+# Of replies, that pages of allowed origins may read.
+EXPOSED = (
+    "ETag", "Idempotency-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Highlight",
+    "X-Request-Id",
+)  # fmt: skip
 MAX_BODY_BYTES = 1 << 20  # a question, or a list of paths
 
 # In the order in which the description lists them.
@@ -160,7 +165,11 @@ def _guard(app: FastAPI, host: str, access: Access) -> None:
     app.add_middleware(OwnOriginsOnly, guarded=[mount.PATH], allowed=access.origins)
     if access.origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=access.origins, allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=access.origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
         )
     if is_loopback(host):  # elsewhere the machine's names are not known
         app.add_middleware(OwnNamesOnly, host=host)

@@ -37,7 +37,9 @@ async def refresh(
     response: Response,
 ) -> JobView:
     within = allowed(caller, request)
-    asked = with_paths(engine, Run(name, (), ref=body.ref, refresh=True, within=within))
+    asked = await asyncio.to_thread(
+        with_paths, engine, Run(name, (), ref=body.ref, refresh=True, within=within)
+    )
     await asyncio.to_thread(check_paths, [Path(path) for path in asked.paths], within)
     await asyncio.to_thread(begin, engine, asked)  # raises now what it would raise then
     job = await asyncio.to_thread(runner.jobs.add, asked)

@@ -38,7 +38,7 @@ from api.schemas import (
     RemoveRequest,
     SearchRequest,
 )
-from api.wanted import while_wanted
+from api.wanted import first_of, while_wanted
 from ingest import catalog
 from ingest.pipeline import Event as Happening
 from ingest.pipeline import stepwise
@@ -116,7 +116,9 @@ async def answer(body: AnswerRequest, engine: EngineOf, caller: CallerOf, key: K
     if not body.stream:
         return await while_wanted(request, engine.rag.answer(question))
     stream = engine.rag.stream(question)
-    first = await anext(stream)  # what fails before it has its own HTTP status
+    first = await while_wanted(request, first_of(stream))  # what fails before it has its own HTTP status
+    if isinstance(first, Response):
+        return first
     return EventSourceResponse(_answer_events(first, stream))
 
 

@@ -57,7 +57,7 @@ class Scraped(Collector):
     async def close(self) -> None:
         """Returns when nothing is asked any more."""
         if self._asking:
-            await self._asking
+            await asyncio.wait([self._asking])
 
     def describe(self) -> list[Metric]:
         return []  # so that nothing is looked up when it is registered

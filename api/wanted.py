@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -22,6 +22,15 @@ async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T | Re
         gone.cancel()
         if task.cancel():
             await asyncio.wait([task])
+
+
+async def first_of(stream: AsyncGenerator[T, None]) -> T:
+    """The first that comes, for ``while_wanted``; where it ends before, so does the stream."""
+    try:
+        return await anext(stream)
+    except BaseException:
+        await stream.aclose()
+        raise
 
 
 async def _gone(request: Request) -> None:

@@ -83,7 +83,7 @@ class Web:
             if response.status_code not in _REDIRECTS:
                 return url, response
             await response.aclose()
-            target = parsed(str(url.join(response.headers.get("location", ""))))
+            target = _target(url, response.headers.get("location", ""))
             if url.scheme == "https" and target.scheme != "https":
                 raise UrlNotAllowed(
                     "The URL leads from https to http.", "Fetch the file yourself and upload it."
@@ -137,3 +137,13 @@ def file_name(url: httpx.URL, kind: str) -> str:
             "docs/ingest.md lists what it reads.",
         )
     return name + ending
+
+
+def _target(url: httpx.URL, location: str) -> httpx.URL:
+    try:
+        joined = str(url.join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise UrlUnreadable(
+            f"The URL leads to what is no URL: {location[:80]!r}", "Name the file itself."
+        ) from error
+    return parsed(joined)

@@ -11,6 +11,7 @@ import copy
 import json
 import re
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Conversations:
         self.chats = Chats()  # what goes on there is no conversation here, but in the eyes of who answers
         self._database = Database(path, _TABLES, "conversations")
         self._answering: set[tuple[str, str]] = set()
+        self._taking = threading.Lock()
         self._tenant = ""
 
     def of(self, tenant: str) -> Conversations:
@@ -149,7 +151,7 @@ class Conversations:
             yield
             return
         mine = (self._tenant, id_)
-        with self._database.lock:
+        with self._taking:  # not the database's, which is held while it writes: the event loop comes here
             if mine in self._answering:
                 raise ConversationBusy.of(id_)
             self._answering.add(mine)

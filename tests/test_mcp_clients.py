@@ -68,6 +68,8 @@ def test_the_command_is_absolute_and_keys_stay_out(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OPENBOOK_LLM_API_KEY", "secret")
+    monkeypatch.setenv("OPENBOOK_MODELS", '{"deep": {"url": "http://127.0.0.1:8/v1", "api_key": "secret"}}')
+    monkeypatch.setenv("OPENBOOK_REQUIRE_KEY", "true")
     monkeypatch.setenv("OPENBOOK_LLM_URL", "http://127.0.0.1:9/v1")
     ran = run("mcp", "--client", "cursor", "--json")
     stdio, http = ran.json
@@ -76,6 +78,7 @@ def test_the_command_is_absolute_and_keys_stay_out(
     assert entry["env"] == {
         "OPENBOOK_DATA_DIR": str(tmp_path / "data"),
         "OPENBOOK_LLM_URL": "http://127.0.0.1:9/v1",
+        "OPENBOOK_REQUIRE_KEY": "true",
     }
     assert json.loads(http["text"])["mcpServers"]["openbook"]["url"] == "http://127.0.0.1:8080/mcp"
     plain = run("mcp")

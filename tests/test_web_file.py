@@ -130,6 +130,8 @@ async def test_a_host_at_any_private_address_is_refused(found: list[str]) -> Non
         ("https://user:x@example.org/", UrlNotAllowed),
         ("//absent.example/a", UrlUnreadable),
         ("/again", UrlUnreadable),
+        ("http://[::1", UrlUnreadable),
+        ("https://ex ample:x/", UrlUnreadable),
     ],
 )
 async def test_each_redirect_is_checked_anew(location: str, error: type[Exception]) -> None:

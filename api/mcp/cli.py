@@ -63,10 +63,15 @@ def _environment(settings: Settings) -> dict[str, str]:
     """What the client is to set: it starts the command elsewhere, and without this shell's variables. Keys stay out:
     what is printed is pasted into files that are shared."""
     said = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    public = {name: value for name, value in sorted(said.items()) if not name.endswith("_KEY")}
+    public = {name: value for name, value in sorted(said.items()) if not _may_hold_a_key(name)}
     return {f"{PREFIX}DATA_DIR": str(settings.data_dir)} | {
         name: value for name, value in public.items() if name != f"{PREFIX}DATA_DIR"
     }
+
+
+def _may_hold_a_key(variable: str) -> bool:
+    """OPENBOOK_MODELS has the keys of its servers in it."""
+    return variable.endswith("_API_KEY") or variable == f"{PREFIX}MODELS"
 
 
 def _plain(config: Config) -> dict[str, str]:

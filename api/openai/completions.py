@@ -22,7 +22,7 @@ from api.openai.schemas import ChatRequest
 from api.openai.spoken import Spoken, spoken
 from api.routes import SSE, EngineOf
 from api.rules import needs
-from api.wanted import while_wanted
+from api.wanted import first_of, while_wanted
 from rag.errors import BadParameter
 from rag.question import Sampling
 from rag.types import Answer
@@ -51,7 +51,9 @@ async def complete(body: ChatRequest, engine: EngineOf, request: Request) -> Any
         done = await while_wanted(request, whole(engine.rag, question))
         return done if isinstance(done, Response) else _completion(head, *done, question)
     stream = replies(engine.rag, question)
-    await anext(stream)  # what fails before it has its own HTTP status
+    begun = await while_wanted(request, first_of(stream))  # what fails before it has its own HTTP status
+    if isinstance(begun, Response):
+        return begun
     counted = bool(body.stream_options and body.stream_options.include_usage)
     return EventSourceResponse(_chunks(head, stream, question, counted), sep="\n")
 

@@ -27,7 +27,7 @@ from api.openai.schemas import InputItem, ResponsesRequest
 from api.openai.spoken import Spoken, spoken
 from api.routes import SSE, EngineOf
 from api.rules import needs
-from api.wanted import while_wanted
+from api.wanted import first_of, while_wanted
 from rag.answers import Answers
 from rag.errors import BadParameter
 from rag.question import Sampling
@@ -58,7 +58,9 @@ async def respond(body: ResponsesRequest, engine: EngineOf, request: Request) ->
         done = await while_wanted(request, whole(rag, question))
         return done if isinstance(done, HttpResponse) else await made.done(*done)
     stream = replies(rag, question)
-    await anext(stream)  # what fails before it has its own HTTP status
+    begun = await while_wanted(request, first_of(stream))  # what fails before it has its own HTTP status
+    if isinstance(begun, HttpResponse):
+        return begun
     return EventSourceResponse(_events(made, stream), sep="\n")
 
 

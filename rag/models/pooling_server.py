@@ -45,19 +45,15 @@ class PoolingServer:
         down: type[EmbedderUnavailable | RerankerUnavailable],
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url, self._model, self._api_key = url.rstrip("/"), model, api_key
-        self._setting, self._down, self._transport = setting, down, transport
+        self.url, self._model = url.rstrip("/"), model
+        self._setting, self._down = setting, down
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx.Timeout(TIMEOUT_S, connect=5.0)
+        self._http = httpx.Client(headers=headers, timeout=timeout, transport=transport, trust_env=False)
         self._failed: tuple[float, EmbedderUnavailable | RerankerUnavailable] | None = None
 
-    @cached_property
-    def _http(self) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-        timeout = httpx.Timeout(TIMEOUT_S, connect=5.0)
-        return httpx.Client(headers=headers, timeout=timeout, transport=self._transport, trust_env=False)
-
     def close(self) -> None:
-        if "_http" in vars(self):
-            self._http.close()
+        self._http.close()
 
     @cached_property
     def model(self) -> Model:
@@ -79,8 +75,9 @@ class PoolingServer:
         return self.request("POST", path, {"model": self.model.name} | body | cut)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        if self._failed and time.monotonic() - self._failed[0] < RETRY_S:
-            raise self._down(self._failed[1].message, self._failed[1].hint)
+        failed = self._failed  # another thread's success may take it away meanwhile
+        if failed and time.monotonic() - failed[0] < RETRY_S:
+            raise self._down(failed[1].message, failed[1].hint)
         try:
             response = self._sent(method, path, body)
         except (EmbedderUnavailable, RerankerUnavailable) as error:
