@@ -10,6 +10,7 @@ from contextlib import aclosing
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from limits.util import WindowStats
 
 from rag.errors import RateLimited
 from rag.ports import Delta, Generator, Message
@@ -28,13 +29,10 @@ class Rates:
 
     def request(self, key: str) -> None:
         """Raises RateLimited, also where too many tokens were used: what a request takes is known when it is done."""
-        within = self._limiter.hit(self._items["requests"], key)
-        if not within:
-            raise RateLimited.of_key(
-                "requests", self._items["requests"].amount, self._left_s("requests", key)
-            )
+        if not self._limiter.hit(self._items["requests"], key):
+            raise self._refused("requests", key)
         if not self._limiter.test(self._items["tokens"], key):
-            raise RateLimited.of_key("tokens", self._items["tokens"].amount, self._left_s("tokens", key))
+            raise self._refused("tokens", key)
 
     def spend(self, key: str, tokens: int) -> None:
         self._limiter.hit(self._items["tokens"], key, cost=tokens)
@@ -42,16 +40,18 @@ class Rates:
     def headers(self, key: str) -> dict[str, str]:
         """https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/"""
         policies = (f'"{name}";q={item.amount};w=60' for name, item in self._items.items())
-        left = (
-            f'"{name}";r={max(0, self._limiter.get_window_stats(item, key).remaining)};t={self._left_s(name, key)}'
-            for name, item in self._items.items()
-        )
+        stats = {name: self._limiter.get_window_stats(item, key) for name, item in self._items.items()}
+        left = (f'"{name}";r={max(0, each.remaining)};t={_left_s(each)}' for name, each in stats.items())
         return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
-    def _left_s(self, name: str, key: str) -> int:
-        """Seconds to the end of the minute that counts."""
-        stats = self._limiter.get_window_stats(self._items[name], key)
-        return max(1, math.ceil(stats.reset_time - time.time()))
+    def _refused(self, name: str, key: str) -> RateLimited:
+        item = self._items[name]
+        return RateLimited.of_key(name, item.amount, _left_s(self._limiter.get_window_stats(item, key)))
+
+
+def _left_s(stats: WindowStats) -> int:
+    """Seconds to the end of the minute that counts."""
+    return max(1, math.ceil(stats.reset_time - time.time()))
 
 
 class Metered:
