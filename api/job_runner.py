@@ -6,18 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from ingest.jobs import Job, Jobs
 from ingest.pipeline import Event, stepwise
 from ingest.report import FileResult, Found, Progress
 from ingest.run import Run
 from rag.correlation import Correlation, correlated
-from rag.errors import RagError
+from rag.errors import RagError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
 PROGRESS_S = 0.5  # seconds between two notes of where a job is
+AGAIN_S = 5.0  # seconds, after which a queue that failed is tried again
 
 
 class JobRunner:
@@ -40,6 +41,9 @@ class JobRunner:
         self._wake = asyncio.Event()
         self._wake.set()  # there may be jobs from before
         self._noted = 0.0
+        self._over: tuple[Job, RagError | None] | None = (
+            None  # a job that the queue does not know to have ended
+        )
 
     def wake(self) -> None:
         """A job has been queued."""
@@ -50,8 +54,19 @@ class JobRunner:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while await self._next():
+            while await self._tried():
                 pass
+
+    async def _tried(self) -> bool:
+        """Whether there may be more to do. What keeps the queue itself from being read or written, a full disk, is
+        waited for: jobs are taken in meanwhile, and somebody has to do them."""
+        try:
+            await self._end()
+            return await self._next()
+        except Exception:
+            log.exception("the queue of jobs fails; it is tried again in %g s", AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
+            return True
 
     async def _next(self) -> bool:
         async with self._writing:
@@ -70,16 +85,26 @@ class JobRunner:
                     if not await asyncio.to_thread(self._goes_on, job, event):
                         break
         except asyncio.CancelledError:
-            self.jobs.put_back(job.id)
+            with suppress(
+                StoreUnavailable
+            ):  # then the next process finds it running, and takes it up all the same
+                self.jobs.put_back(job.id)
             raise
         except RagError as raised:
             error = raised
         except Exception:
             log.exception("job %s failed", job.id)
             error = RagError("An error that openbook did not expect.", "The service's log has the details.")
-        ended = await asyncio.to_thread(self.jobs.end, job.id, error)
-        log.info("job %s: %s %s", job.id, ended.state, ended.error or ended.counts)
-        self._changed()
+        self._over = job, error
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._over:
+            job, error = self._over
+            ended = await asyncio.to_thread(self.jobs.end, job.id, error)
+            self._over = None
+            log.info("job %s: %s %s", job.id, ended.state, ended.error or ended.counts)
+            self._changed()
 
     def _goes_on(self, job: Job, event: Event) -> bool:
         """Notes the event; False where the job has been cancelled, be it asked for again by now."""

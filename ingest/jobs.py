@@ -8,11 +8,8 @@ again when the next one opens the file, unless it has ended so several times: th
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +18,8 @@ from typing import Any, Literal
 from ingest.report import FileResult, Progress
 from ingest.run import Run
 from rag.correlation import current
-from rag.errors import BadRequest, JobNotFound, RagError, StoreUnavailable
+from rag.database import Database
+from rag.errors import BadRequest, JobNotFound, RagError
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
@@ -30,7 +28,6 @@ Sees = Callable[[str], bool]  # whether there is a collection for somebody
 KEPT = 1000  # ended jobs; older ones are forgotten
 
 _TABLES = """
-PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -110,22 +107,15 @@ class Jobs:
     """All jobs of one data folder, whose owner opens this. Safe to use from threads."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._database = sqlite3.connect(path, timeout=30, check_same_thread=False)
-            self._database.execute("PRAGMA synchronous = NORMAL")  # what a power cut loses is done again
-            self._database.executescript(_TABLES)
-            self._recover()
-        except sqlite3.Error as error:
-            raise StoreUnavailable(
-                f"The jobs in {path} cannot be read: {error}.", "Move the file away; it holds only jobs."
-            ) from error
+        # What a power cut loses is done again, but for what was asked for.
+        self._database = Database(path, _TABLES, "jobs", synced=False)
+        self._lock = self._database.lock
+        self._recover()
 
     def add(self, run: Run, id_: str | None = None) -> Job:
         """Also a power cut does not undo it. With the ``id_`` of a job that there is already, it is that one."""
         job = Job(id_ or new_id(), run, created_at=_now(), request=current().request)
-        with self._lock, self._synced(), self._writing() as database:
+        with self._database.synced(), self._database.writing() as database:
             database.execute(
                 "INSERT OR IGNORE INTO jobs (id, state, job) VALUES (?, ?, ?)",
                 (job.id, job.state, _dumped(job)),
@@ -214,7 +204,7 @@ class Jobs:
                 self._change(id_, now=f"{progress.stage} {progress.name}", bytes_done=progress.bytes_done)
 
     def result(self, id_: str, result: FileResult) -> None:
-        with self._writing() as database:
+        with self._database.writing() as database:
             job = self.get(id_)
             if job.state != "running":
                 return
@@ -266,8 +256,7 @@ class Jobs:
             return self._change(id_, state="queued", run=run, attempts=0, **_NOTHING_DONE)
 
     def close(self) -> None:
-        with self._lock:
-            self._database.close()
+        self._database.close()
 
     def _recover(self) -> None:
         for row in self._rows("SELECT job FROM jobs WHERE state = 'running'"):
@@ -285,7 +274,7 @@ class Jobs:
             )
 
     def _change(self, id_: str, **fields: Any) -> Job:
-        with self._writing() as database:
+        with self._database.writing() as database:
             job = replace(self.get(id_), **fields)
             database.execute(
                 "UPDATE jobs SET state = ?, job = ? WHERE id = ?", (job.state, _dumped(job), id_)
@@ -293,31 +282,11 @@ class Jobs:
         return job
 
     def _clear(self, id_: str) -> None:
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute("DELETE FROM results WHERE job = ?", (id_,))
 
-    def _rows(self, query: str, *values: Any) -> Sequence[tuple[Any, ...]]:
-        with self._lock:
-            return self._database.execute(query, values).fetchall()
-
-    @contextmanager
-    def _synced(self) -> Iterator[None]:
-        """What is written within is on the disk when it ends."""
-        self._database.execute("PRAGMA synchronous = FULL")
-        try:
-            yield
-        finally:
-            self._database.execute("PRAGMA synchronous = NORMAL")
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; within another one it is part of that."""
-        with self._lock:
-            if self._database.in_transaction:
-                yield self._database
-                return
-            with self._database:
-                yield self._database
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._database.rows(query, *values)
 
 
 _NOTHING_DONE: dict[str, Any] = {

@@ -18,8 +18,10 @@ from starlette.types import Receive, Scope, Send
 from api.app import create_app
 from fake_engine import TOKEN, engine_over, fake_store
 from git_house import Repo
+from ingest.jobs import Jobs
 from rag.collection_settings import REPOSITORIES
 from rag.compose import Engine
+from rag.errors import StoreUnavailable
 from rag.repository import load
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
@@ -93,6 +95,29 @@ async def test_a_job_is_done_and_says_what_happened_to_each_file(engine: Engine,
         ][2:]
         assert [each["job"]["id"] for each in (await client.get("/v1/jobs")).json()["jobs"]] == [job["id"]]
     assert len(engine.rag.store.open("c").documents()) == 2
+
+
+@pytest.mark.parametrize("step", ["begin", "end"])
+async def test_a_queue_that_fails_for_a_while_is_gone_on_with(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    folder, works, failed = files(tmp_path, "a.md"), getattr(Jobs, step), 0
+
+    def fails_twice(jobs: Jobs, *of: Any) -> Any:
+        nonlocal failed
+        failed += 1
+        if failed <= 2:
+            raise StoreUnavailable("The jobs cannot be written: database or disk is full.", "Make room.")
+        return works(jobs, *of)
+
+    monkeypatch.setattr("api.job_runner.AGAIN_S", 0.01)
+    monkeypatch.setattr(Jobs, step, fails_twice)
+    async with service(engine) as client:
+        for _ in range(2):  # what came in meanwhile too
+            asked = await client.post("/v1/jobs", json={"paths": [str(folder)]})
+            done = await ended(client, asked.json()["job"]["id"])
+            assert (done["job"]["state"], done["job"]["attempts"]) == ("done", 1)
+    assert failed > 2
 
 
 async def test_a_job_can_be_followed_from_any_time(engine: Engine, tmp_path: Path) -> None:
