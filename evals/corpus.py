@@ -17,6 +17,7 @@ from ingest.pipeline import Ingestion
 from ingest.report import FileResult
 from ingest.steps import stepwise, to_end
 from rag.answer import Rag
+from rag.code.outline import Outline
 from rag.errors import BadRequest
 from rag.indexed import dense_text
 from rag.language import language_of
@@ -46,15 +47,15 @@ async def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
 
 def _write_records(rag: Rag, records: Sequence[Record]) -> None:
     some = [document(rag, record, COLLECTION) for record in records]
-    vectors = rag.embedder.embed([dense_text(d, tile) for d, tiles in some for tile in tiles])
+    vectors = rag.embedder.embed([dense_text(d, tile) for d, tiles, _ in some for tile in tiles])
     writes, first = [], 0
-    for made, tiles in some:
-        writes.append(Write(made, tiles, vectors[first : first + len(tiles)]))
+    for made, tiles, outline in some:
+        writes.append(Write(made, tiles, vectors[first : first + len(tiles)], outline))
         first += len(tiles)
     rag.store.open(COLLECTION).put_all(writes)
 
 
-def document(rag: Rag, record: Record, collection: str) -> tuple[Document, list[Passage]]:
+def document(rag: Rag, record: Record, collection: str) -> tuple[Document, list[Passage], Outline | None]:
     id_ = str(uuid.uuid5(uuid.NAMESPACE_URL, record.uri))
     content = hashlib.sha256(record.text.encode()).hexdigest()
     parsed = parsed_as(of_media_type(record.media_type), record.text, record.title, record.title)
@@ -77,6 +78,7 @@ def document(rag: Rag, record: Record, collection: str) -> tuple[Document, list[
             code=parsed.outline.language if parsed.outline else "",
         ),
         tiles,
+        parsed.outline,
     )
 
 

@@ -12,7 +12,7 @@ from rag.code.outline import Outline
 class Region:
     """From ``start`` (a character offset) to the next region's start, everything lies on one page or
     sheet and under one heading path. Passages never cross a region's border, so their page is exact.
-    ``ocr`` and ``about`` are as in rag.types.Passage; the first passage of the region says itself what it is about."""
+    ``ocr``, ``about`` and ``doc`` are as in rag.types.Passage: ``doc`` of its first passage, ``about`` of others."""
 
     start: int
     section: tuple[str, ...] = ()
@@ -20,6 +20,7 @@ class Region:
     sheet: str | None = None
     ocr: float | None = None
     about: str = ""
+    doc: str = ""
 
 
 @dataclass(frozen=True, slots=True)

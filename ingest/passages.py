@@ -97,6 +97,7 @@ def from_tiles(
                 sheet=each.region.sheet,
                 ocr=each.region.ocr,
                 about=each.region.about if each.start > each.region.start else "",
+                doc=each.region.doc if each.start == each.region.start else "",
             )
         )
         line += text.count("\n")

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from rag.types import Document, Passage
 
 # Part of a document's revision: raise it whenever the same passage is indexed otherwise.
-INDEXING_VERSION = "2"
+INDEXING_VERSION = "3"
 
 _FIGURE = re.compile(r"[\s$€£¥(%–—-]*[\d.,]*[\s)%x]*")
 _YEAR = re.compile(r"(?:19|20)\d\d")
@@ -48,9 +48,9 @@ def dense_text(document: Document, passage: Passage) -> str:
 
 def sparse_text(document: Document, passage: Passage) -> str:
     """What is weighted for BM25: name, sheet, the whole heading path and the text, compounds with their parts; of
-    code the same head as the vector's."""
+    code the same head as the vector's, and what says in a sentence what it does counts twice (docs/log.md)."""
     if document.code:
-        return parted("\n".join((*_of_code(document, passage), passage.text)))
+        return parted("\n".join(filter(None, (*_of_code(document, passage), passage.text, passage.doc))))
     sheet = (passage.sheet,) if passage.sheet else ()
     return parted("\n".join((" > ".join((name(document), *sheet, *passage.section)), passage.text)))
 

@@ -103,6 +103,10 @@ class Reader(Protocol):
         """Of those of these documents that are code, by id; without those that were replaced meanwhile."""
         ...
 
+    def dense(self, passages: Sequence[Passage]) -> dict[str, list[float]]:
+        """Their vectors, by id; without those that were replaced meanwhile."""
+        ...
+
     def changes(self) -> tuple[object, ...]:
         """Equal as long as nothing is written here by this process."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from rag import filters, fuse, links
+from rag import crowd, filters, fuse, links
 from rag.code import bearing
 from rag.code.codebase import Codebase, Symbol
 from rag.ports import Reader, Reranker, Vectors
@@ -35,9 +35,14 @@ def retrieve(
     index: Reader, search: Search, reranker: Reranker | None = None, codebase: Codebase | None = None
 ) -> list[Hit]:
     """Best first. ``codebase`` is of the same collections."""
-    found = index.candidates(search.question, search.vector, search.limit, search.among)
+    in_code = codebase is not None and bool(codebase.documents)
+    # What is found beside them weighs the best ones too, so that few are found as they would be among many.
+    limit = max(search.limit, crowd.LOOKED_AT) if in_code else search.limit
+    found = index.candidates(search.question, search.vector, limit, search.among)
     hits = fuse.fuse(found, search.question)
-    if codebase and codebase.documents:
+    if codebase and in_code:
+        code = [hit for hit in hits if hit.document.code][: crowd.LOOKED_AT]
+        hits = fuse.ranked(crowd.dispersed(hits, index.dense([hit.passage for hit in code])))
         hits = _by_code(index, search, hits, codebase)
     said = links.mentions(search.question)
     named = links.meant(index.named(said), said)

@@ -44,6 +44,9 @@ class Several:
     def outlines(self, documents: Sequence[Document]) -> dict[str, Outline]:
         return {id_: outline for index in self._indexes for id_, outline in index.outlines(documents).items()}
 
+    def dense(self, passages: Sequence[Passage]) -> dict[str, list[float]]:
+        return {id_: vector for index in self._indexes for id_, vector in index.dense(passages).items()}
+
     def changes(self) -> tuple[object, ...]:
         return tuple(index.changes() for index in self._indexes)
 

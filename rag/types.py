@@ -95,7 +95,8 @@ class Passage:
     """A tile of a document: ``"".join(p.text for p in passages) == text``, in order of ``ordinal``.
     A passage lies within one page or sheet and one section. ``line`` is the line that ``start`` is on. ``ocr`` is
     None for a file's own text; for text that was recognized in an image, how sure that is (0 to 1). ``about`` says what
-    it goes on with, where that stands in an earlier one: a function's signature and what it is for."""
+    it goes on with, where that stands in an earlier one: a function's signature and what it is for; ``doc`` is what it
+    begins with is for, in the first sentence of its documentation."""
 
     id: str
     document_id: str
@@ -110,6 +111,7 @@ class Passage:
     sheet: str | None = None
     ocr: float | None = None
     about: str = ""
+    doc: str = ""
 
     @property
     def at(self) -> At:

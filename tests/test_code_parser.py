@@ -13,7 +13,7 @@ from ingest.code.parser import parse_code
 from ingest.media_types import MEDIA_TYPES
 from ingest.parse import parse
 from ingest.parsed import Parsed
-from ingest.passages import tile
+from ingest.passages import passages, tile
 from rag.code.outline import Outline, dump, load
 
 SAMPLES = Path(__file__).parent / "data" / "code"
@@ -176,6 +176,13 @@ def test_later_tiles_of_a_function_say_what_it_is() -> None:
     text = 'def walk(far: int) -> None:\n    """Goes far. And back."""\n' + "    step()\n\n" * 100
     code = parse_code(text.encode(), "a.py")
     assert [region.about for region in code.regions] == ["def walk(far: int) -> None: Goes far."]
+    tiles = passages(code, "d", "r", lambda texts: [1] * len(texts), 300)
+    assert len(tiles) > 2
+    assert [tile.doc for tile in tiles] == ["Goes far.", *[""] * (len(tiles) - 1)]
+    assert [tile.about for tile in tiles] == [
+        "",
+        *["def walk(far: int) -> None: Goes far."] * (len(tiles) - 1),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,13 @@ def test_what_is_seen_holds_any_text(text: str) -> None:
         assert dense_text(REPORT, tile(text or "x")).endswith(f"\n{text or 'x'}")
 
 
+def test_what_a_definition_is_for_counts_twice_in_bm25_and_is_seen_once_by_the_vector() -> None:
+    app = replace(document("file:///flask/app.py", title="flask.app"), code="python")
+    made = replace(tile('def run():\n    """Serves the app."""', app), doc="Serves the app.")
+    assert sparse_text(app, made).count("Serves the app.") == 2
+    assert dense_text(app, made).count("Serves the app.") == 1
+
+
 def test_of_code_both_see_the_qualified_name_and_what_a_later_passage_goes_on_with() -> None:
     app = replace(document("file:///flask/app.py", title="flask.app"), code="python")
     first = tile("def fromEnv(): ...", app, section=("Config", "from_env"))

@@ -6,6 +6,7 @@ Set OPENBOOK_QDRANT_URL to run them against a real server too.
 from __future__ import annotations
 
 import os
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -300,6 +301,8 @@ def test_vectors_come_back_as_they_were_put(index: Index) -> None:
     stored = index.read(document().id)
     np.testing.assert_allclose(index.vectors(stored), EMBEDDER.embed(texts), atol=1e-6)
     assert index.vectors([]).size == 0
+    gone = replace(stored[0], id=str(uuid.uuid4()))
+    assert list(index.dense([gone, *stored])) == [passage.id for passage in stored]
     index.remove([document().id])
     with pytest.raises(KeyError):
         index.vectors(stored[:1])

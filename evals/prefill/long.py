@@ -96,7 +96,7 @@ def _writes(rag: Rag, collection: str, names: Sequence[str], length: int) -> Ite
     noise = np.random.default_rng(len(names))
     for name in names:
         record = Record(name, name, _text(rag.tokens, length, name))
-        document, tiles = corpus.document(rag, record, collection)
+        document, tiles, _ = corpus.document(rag, record, collection)
         vectors = noise.standard_normal((len(tiles), rag.embedder.dimension)).astype(np.float32)
         yield Write(document, tiles, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 

@@ -45,6 +45,7 @@ class Section:
     end: int
     parent: int
     about: str
+    doc: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Outlining:
             kind = _kind(tag, path)
             places[id(tag)] = len(sections)
             about = f"{signature}: {doc}" if doc else signature
-            sections.append(Section(path, kind, start, end, parent, about))
+            sections.append(Section(path, kind, start, end, parent, about, doc))
             if kind != "scope":
                 line = tag.name.start_point[0] + 1
                 last = self._marks.row(max(start, end - 1)) + 1

@@ -33,6 +33,7 @@ class _Piece:
     section: tuple[str, ...]
     home: tuple[str, ...]
     about: str = ""
+    doc: str = ""
 
     @property
     def gap(self) -> bool:
@@ -47,11 +48,11 @@ def regions(sections: Sequence[Section], marks: Marks) -> tuple[Region, ...]:
     """Of a text that is not empty."""
     pieces = _without_blank(list(_pieces(sections, marks)), marks.text)
     pieces = _adopted(_together(pieces))
-    return tuple(Region(piece.start, piece.section, about=piece.about) for piece in pieces)
+    return tuple(Region(piece.start, piece.section, about=piece.about, doc=piece.doc) for piece in pieces)
 
 
 def _pieces(sections: Sequence[Section], marks: Marks) -> Iterator[_Piece]:
-    borders: dict[int, tuple[tuple[str, ...], tuple[str, ...], str]] = {0: ((), (), "")}
+    borders: dict[int, tuple[tuple[str, ...], tuple[str, ...], str, str]] = {0: ((), (), "", "")}
     open_: list[Section] = []
     last = 0
 
@@ -61,7 +62,7 @@ def _pieces(sections: Sequence[Section], marks: Marks) -> Iterator[_Piece]:
             closed = open_.pop()
             last = max(last, marks.line_end(closed.end - 1))
             outer = open_[-1] if open_ else None
-            borders[last] = (outer.path, outer.path, outer.about) if outer else ((), (), "")
+            borders[last] = (outer.path, outer.path, outer.about, "") if outer else ((), (), "", "")
 
     divided = _divided(sections)
     for at, section in enumerate(sections):
@@ -72,13 +73,12 @@ def _pieces(sections: Sequence[Section], marks: Marks) -> Iterator[_Piece]:
         close(section.start)
         last = max(last, section.start)
         home = section.path if at in divided else (open_[-1].path if open_ else ())
-        borders[last] = (section.path, home, section.about)
+        borders[last] = (section.path, home, section.about, section.doc)
         open_.append(section)
     close(len(marks.text))
     starts = sorted(start for start in borders if start < len(marks.text))
     for start, end in zip(starts, [*starts[1:], len(marks.text)], strict=True):
-        section_, home, about = borders[start]
-        yield _Piece(start, end, section_, home, about)
+        yield _Piece(start, end, *borders[start])
 
 
 def _divided(sections: Sequence[Section]) -> set[int]:

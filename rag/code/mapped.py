@@ -69,6 +69,9 @@ class Mapped:
     def outlines(self, documents: Sequence[Document]) -> dict[str, Outline]:
         return self._index.outlines(documents)
 
+    def dense(self, passages: Sequence[Passage]) -> dict[str, list[float]]:
+        return self._index.dense(passages)
+
     def changes(self) -> tuple[object, ...]:
         return self._index.changes()
 

@@ -134,10 +134,14 @@ class Collection:
             self._stretches.keep(document, ordinals, passages)
         return passages
 
-    def vectors(self, passages: Sequence[Passage]) -> Vectors:
+    def dense(self, passages: Sequence[Passage]) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         for at in range(0, len(passages), BATCH):
             found |= self._points.dense([passage.id for passage in passages[at : at + BATCH]])
+        return found
+
+    def vectors(self, passages: Sequence[Passage]) -> Vectors:
+        found = self.dense(passages)
         return np.asarray([found[passage.id] for passage in passages], dtype=np.float32)
 
     def named(self, names: Sequence[str]) -> list[Document]:
