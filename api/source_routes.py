@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import sources
+from api.drawing import Drawing
 from api.routes import EngineOf, problems_of
 from api.rules import needs
 from api.schemas import Text
 from api.sources import DocumentText
-from ingest.pdf.page_image import PageImage
 from rag.errors import BadRequest
 from rag.types import Span
 
@@ -75,18 +75,16 @@ async def page(
 ) -> Response:
     _check(start, end)
 
-    def work() -> PageImage:
-        ask = partial(
-            sources.document_page,
-            collection=collection,
-            id_=document_id,
-            number=number,
-            span=Span(start, max(start, end)),
-            drawing=request.state.drawing,
-        )
-        return engine.rag.reading([collection], ask)
-
-    made = await asyncio.to_thread(work)
+    ask = partial(
+        sources.pdf_page,
+        collection=collection,
+        id_=document_id,
+        number=number,
+        span=Span(start, max(start, end)),
+    )
+    found = await asyncio.to_thread(engine.rag.reading, [collection], ask)
+    drawing: Drawing = request.state.drawing
+    made = await drawing.page(found.document, found.number, found.text, found.marked)
     headers = {"Cache-Control": "private, max-age=300"}
     if made.highlight:
         headers[HIGHLIGHT] = " ".join(f"{share:.4f}" for share in made.highlight)

@@ -1,4 +1,4 @@
-"""What a citation points to, to be looked at: the text of a document around it, and pages of PDFs as they look.
+"""What a citation points to, to be looked at: the text of a document around it, and what is drawn of pages of PDFs.
 
 Blocking, and safe to use from threads. All raise CollectionNotFound and DocumentNotFound.
 """
@@ -9,10 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.documents import is_id
-from api.drawing import Drawing
 from ingest.media_types import MEDIA_TYPES
-from ingest.originals import original
-from ingest.pdf.page_image import PageImage
 from rag.errors import BadRequest, DocumentNotFound, SourceUnsupported
 from rag.ports import Reader
 from rag.types import Document, Passage, Span
@@ -31,6 +28,16 @@ class Part:
     page: int | None
     sheet: str | None
     section: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PdfPage:
+    """A page that can be drawn: its part of the document's text, and what of that is to be marked."""
+
+    document: Document
+    number: int
+    text: str
+    marked: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +79,9 @@ def document_text(reader: Reader, collection: str, id_: str, start: int, end: in
     )
 
 
-def document_page(
-    reader: Reader, collection: str, id_: str, number: int, span: Span, drawing: Drawing
-) -> PageImage:
-    """A page of a PDF, on which what stands at ``span`` of the document is marked. Raises SourceUnsupported for what
-    is no PDF, OriginalNotFound where its file is not there as it was read, BadRequest, SourceCorrupt."""
+def pdf_page(reader: Reader, collection: str, id_: str, number: int, span: Span) -> PdfPage:
+    """What stands at ``span`` of the document is to be marked. Raises SourceUnsupported for what is no PDF,
+    BadRequest."""
     document, passages = _document(reader, collection, id_)
     if document.media_type != PDF:
         raise SourceUnsupported(f"{document.name} is no PDF: it has no pages to show.", "Look at its text.")
@@ -88,8 +93,7 @@ def document_page(
     began = here[0].start if here else 0
     text = "".join(each.text for each in here)
     first, last = (min(max(0, at - began), len(text)) for at in (span.start, span.end))
-    file = original(document)
-    return drawing.page(file.path, document.content_hash, number, text, Span(first, last))
+    return PdfPage(document, number, text, Span(first, last))
 
 
 def _document(reader: Reader, collection: str, id_: str) -> tuple[Document, Sequence[Passage]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from api.drawing import Drawing
+from fakes import document
 from rag.errors import SourceCorrupt
-from rag.types import Span
+from rag.types import Document, Span
 from service import children_of
 
 pytestmark = pytest.mark.process
@@ -26,22 +28,29 @@ def drawing() -> Iterator[Drawing]:
         yield made
 
 
-def test_a_page_is_drawn_once_and_what_cannot_be_drawn_is_told(drawing: Drawing, tmp_path: Path) -> None:
-    made = drawing.page(PDF, "hash", 1, "", NOWHERE)
+def read_from(file: Path) -> Document:
+    return document(file.as_uri(), content_hash=hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+async def test_a_page_is_drawn_once_and_what_cannot_be_drawn_is_told(
+    drawing: Drawing, tmp_path: Path
+) -> None:
+    manual = read_from(PDF)
+    made = await drawing.page(manual, 1, "", NOWHERE)
     assert made.png.startswith(b"\x89PNG")
-    assert drawing.page(PDF, "hash", 1, "", NOWHERE) is made
+    assert await drawing.page(manual, 1, "", NOWHERE) is made
     broken = tmp_path / "broken.pdf"
     broken.write_bytes(b"%PDF-1.7\nno page")
     with pytest.raises(SourceCorrupt, match=r"broken\.pdf"):
-        drawing.page(broken, "", 1, "", NOWHERE)
+        await drawing.page(read_from(broken), 1, "", NOWHERE)
     with pytest.raises(SourceCorrupt, match="no page 999"):
-        drawing.page(PDF, "", 999, "", NOWHERE)
+        await drawing.page(manual, 999, "", NOWHERE)
 
 
-def test_a_process_that_is_killed_costs_no_other_picture(drawing: Drawing) -> None:
+async def test_a_process_that_is_killed_costs_no_other_picture(drawing: Drawing) -> None:
     before = children_of(os.getpid())
-    drawing.page(PDF, "first", 1, "", NOWHERE)
+    await drawing.page(read_from(PDF), 1, "", NOWHERE)
     begun = children_of(os.getpid()) - before
     assert begun
     os.kill(max(begun), signal.SIGSEGV)
-    assert drawing.page(PDF, "second", 1, "", NOWHERE).png
+    assert (await drawing.page(read_from(PDF), 2, "", NOWHERE)).png

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from api.drawing import AT_ONCE
 from conftest import ROOT
 from fake_engine import engine_over, fake_store, ingested
 from fakes import Costly, change
+from ingest.pdf.page_image import PageImage
 from ingest.workers import InProcess
 from openapi_check import mismatches
+from rag.answer import Rag
 from rag.compose import Engine
 from rag.types import Document
 from service_in_process import serving
@@ -122,6 +128,50 @@ async def test_a_page_shows_the_words_of_a_span_marked_where_they_stand(
     assert abs(rows.min() / height - top) < 0.01
     assert abs(rows.max() / height - bottom) < 0.01
     assert abs(columns.min() / width - left) < 0.01
+
+
+async def test_many_pictures_wait_for_each_other_and_nobody_else_for_them(
+    client: httpx.AsyncClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual = named(engine, "manual.pdf")
+    first, drawn, reads = threading.Event(), threading.Event(), 0
+    begun: list[Future[PageImage]] = []
+
+    def draw(*_: object) -> Future[PageImage]:
+        done: Future[PageImage] = Future()
+
+        def later() -> None:
+            drawn.wait()
+            done.set_result(PageImage(b"png", None))
+
+        begun.append(done)
+        first.set()
+        threading.Thread(target=later).start()
+        return done
+
+    def reading(collections: list[str], work: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        try:
+            return Rag.reading(engine.rag, collections, work)
+        finally:
+            reads -= 1
+
+    monkeypatch.setattr("ingest.workers.Workers.draw", draw)
+    monkeypatch.setattr(engine.rag, "reading", reading)
+    spans = [{"start": 1, "end": 2 + i} for i in range(40)]  # more than there are threads
+    path = f"/v1/documents/{manual.id}"
+    asked = [asyncio.create_task(client.get(f"{path}/pages/1", params=span)) for span in spans]
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(first.wait)
+            assert (await client.get(f"{path}/text")).status_code == 200
+        assert len(begun) == AT_ONCE
+        assert reads == 0
+    finally:
+        drawn.set()
+        replies = await asyncio.gather(*asked)
+    assert {reply.status_code for reply in replies} == {200}
 
 
 async def test_what_cannot_be_drawn_says_why(client: httpx.AsyncClient, engine: Engine, folder: Path) -> None:
