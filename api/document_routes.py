@@ -150,21 +150,25 @@ async def replace(
     uploads: Uploads = request.state.uploads
     limit: int = request.state.max_upload_bytes
 
-    def sent_as(rag: Rag) -> str:
-        found = documents.document(rag, collection, id_)
+    def sent_as() -> str:
+        found = documents.document(engine.rag, collection, id_)
         etags.check(f"Document {found.name!r}", found, if_match)
         begin(engine, Run(collection, ()))  # raises now what it would raise then
-        return documents.sent_as(uploads, found).name.partition("/")[2]
+        sent = documents.sent_as(uploads, found)
+        documents.check_as_read(found, if_match)
+        return sent.name.partition("/")[2]
 
     check_size(content_length, limit)
-    name = await asyncio.to_thread(sent_as, engine.rag)
+    name = await asyncio.to_thread(sent_as)
     incoming = await asyncio.to_thread(uploads.begin, collection)
     try:
         await to_end(incoming.begin_file, name)
         async for chunk in counted(request, limit):
             await to_end(incoming.write, chunk)
         await to_end(incoming.end_file)
-        return await accepted(request, runner, incoming)
+        return await accepted(
+            request, runner, incoming, sent_as
+        )  # others may have written while the body came
     except ClientDisconnect:
         return Response(status_code=499)  # nobody reads it but the log
     finally:

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from ingest.originals import original
 from ingest.uploads import Sent, Uploads
 from rag.answer import Rag
-from rag.errors import DocumentNotFound, NotReplaceable
+from rag.errors import DocumentNotFound, NotReplaceable, OriginalNotFound, OutOfDate
 from rag.reading import read
 from rag.types import Document
 
@@ -42,6 +42,20 @@ def sent_as(uploads: Uploads, wanted: Document) -> Sent:
         f"Document {wanted.name!r} is not an uploaded file of its own.",
         "Change its file where it lies and ingest that again, or upload the archive that it is in.",
     )
+
+
+def check_as_read(wanted: Document, expected: str) -> None:
+    """Raises OutOfDate where ``expected`` (If-Match) names what was read of an uploaded file, and another one has come
+    in its place, which the catalog does not tell before that is read."""
+    if expected.strip() in ("", "*"):
+        return
+    try:
+        original(wanted)
+    except OriginalNotFound as error:
+        raise OutOfDate(
+            f"The file of document {wanted.name!r} was replaced, and what came is not in the index.",
+            "Wait for its job and send the document's new ETag; where the job failed, send the file without If-Match.",
+        ) from error
 
 
 def original_of(wanted: Document, *, inline: bool) -> FileResponse:

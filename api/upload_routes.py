@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -75,9 +75,11 @@ async def once_accepted(request: Request, runner: JobRunner, incoming: Incoming,
     return await replies.once(key_of(request, key), digest(request, incoming.digest), accept)
 
 
-async def accepted(request: Request, runner: JobRunner, incoming: Incoming) -> Response:
-    """The files are all there: from now on they count."""
-    job: Job = await to_end(request.state.uploads.accept, incoming, runner.jobs)
+async def accepted(
+    request: Request, runner: JobRunner, incoming: Incoming, check: Callable[[], object] = lambda: None
+) -> Response:
+    """The files are all there: from now on they count, unless ``check`` raises."""
+    job: Job = await to_end(request.state.uploads.accept, incoming, runner.jobs, check)
     runner.wake()
     return JSONResponse(wire.dump(JobView(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
 

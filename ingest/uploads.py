@@ -142,10 +142,12 @@ class Uploads:
     def begin(self, collection: str) -> Incoming:
         return Incoming(self._incoming / new_id(), check_name(collection))
 
-    def accept(self, incoming: Incoming, jobs: Jobs) -> Job:
-        """The upload counts, and its job is queued. Raises BadFileName where an earlier file is in the way."""
+    def accept(self, incoming: Incoming, jobs: Jobs, check: Callable[[], object] = lambda: None) -> Job:
+        """The upload counts, and its job is queued. Raises BadFileName where an earlier file is in the way, and what
+        ``check`` raises, which is called when no other upload can come before this one any more."""
         upload = incoming.seal()
         with self._lock:
+            check()
             with _stored(upload.id, self._folder):
                 for name in upload.names:
                     _check_place(self._root(upload.collection), name)

@@ -161,6 +161,49 @@ async def test_an_uploaded_file_is_replaced(client: httpx.AsyncClient, tmp_path:
     assert not list((tmp_path / "files" / ".incoming").iterdir())
 
 
+async def uploaded(client: httpx.AsyncClient) -> tuple[str, str]:
+    """A document's address, and its tag."""
+    sent = await client.post(
+        "/v1/uploads", params={"collection": "c"}, files=[("files", ("may.md", b"First of May."))]
+    )
+    await ended(client, sent.json()["job"]["id"])
+    url = f"{DOCUMENTS}/{await id_of(client, 'may')}"
+    return url, (await client.get(url)).headers["etag"]
+
+
+async def test_what_is_replaced_by_somebody_else_while_the_body_comes_is_not_replaced_again(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    url, tag = await uploaded(client)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"Third "
+        other = await client.put(url, content=b"Second of May.", headers={"If-Match": tag})
+        assert other.status_code == 202, other.text
+        await ended(client, other.json()["job"]["id"])
+        yield b"of May."
+
+    problem(await client.put(url, content=body(), headers={"If-Match": tag}), 412, "OutOfDate")
+    assert (await client.get(f"{url}/original")).content == b"Second of May."
+    assert not list((tmp_path / "files" / ".incoming").iterdir())
+
+
+async def test_what_came_and_is_not_read_yet_is_not_replaced_by_who_does_not_know_it(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, tag = await uploaded(client)
+    with monkeypatch.context() as patch:
+        patch.setattr("api.job_runner.JobRunner.wake", lambda _: None)
+        other = await client.put(url, content=b"Second of May.", headers={"If-Match": tag})
+        late = await client.put(url, content=b"Third of May.", headers={"If-Match": tag})
+        assert "not in the index" in problem(late, 412, "OutOfDate")["detail"]
+    whatever_it_is = await client.put(url, content=b"Fourth of May.", headers={"If-Match": "*"})
+    assert whatever_it_is.status_code == 202, whatever_it_is.text
+    for reply in (other, whatever_it_is):
+        await ended(client, reply.json()["job"]["id"])
+    assert (await client.get(f"{url}/original")).content == b"Fourth of May."
+
+
 async def test_a_replacement_is_streamed_up_to_the_limit_of_uploads(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
