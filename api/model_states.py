@@ -1,4 +1,4 @@
-"""Which of several models answer now."""
+"""Which models answer now."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from api.replies import ModelState
 from rag.compose import Engine
-from rag.errors import ModelError
+from rag.errors import RagError
 from rag.ports import ModelInfo
 from rag.served import Served
 
@@ -14,18 +14,16 @@ PATIENCE_S = 2.0  # who asks whether all is well does not wait longer either
 
 
 async def states(engine: Engine) -> tuple[ModelState, ...]:
-    """The first is that of the role answer; none where there is no other."""
-    if len(engine.rag.models.all) == 1:
-        return ()
+    """The first is that of the role answer. Returns within PATIENCE_S."""
     return tuple(await asyncio.gather(*(_state(engine, each) for each in engine.rag.models)))
 
 
 async def _state(engine: Engine, model: Served) -> ModelState:
     try:
         async with asyncio.timeout(PATIENCE_S):
-            ok, detail = True, told(await model.generator.model())
-    except ModelError as error:
-        ok, detail = False, error.message
+            ok, detail = True, _told(await model.generator.model())
+    except RagError as error:
+        ok, detail = False, str(error)
     except TimeoutError:
         ok, detail = False, f"It does not answer within {PATIENCE_S:g} s."
     child = engine.children.of(model.name)
@@ -35,5 +33,5 @@ async def _state(engine: Engine, model: Served) -> ModelState:
     )
 
 
-def told(model: ModelInfo) -> str:
+def _told(model: ModelInfo) -> str:
     return f"{model.name}, window {model.window:,} tokens"

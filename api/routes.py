@@ -23,15 +23,14 @@ from api.answered_once import answered_once, no_stream
 from api.caller import Caller
 from api.folders import allowed, asked_for
 from api.idempotency import Key
-from api.model_states import states, told
 from api.problems import bug, problem_of
 from api.rates import Metered
+from api.readiness import health
 from api.record import note_error
 from api.replies import SearchReply, Status
 from api.rules import CallerOf, needs, public
 from api.schemas import (
     AnswerRequest,
-    Check,
     IngestRequest,
     Readiness,
     ReindexRequest,
@@ -276,20 +275,20 @@ async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> cat
 @router.get("/v1/status", responses=problems_of(503), summary="What this service is, holds and does")
 @needs("read")
 async def status(engine: EngineOf, caller: CallerOf, request: Request) -> Status:
-    readiness = await _readiness(engine, request)
+    found = await health(engine, request)
     return Status(
         version=version("openbook"),
         pid=os.getpid(),
         data_dir="" if caller.key else str(engine.owner.folder),
         url=engine.owner.record.url,
-        model=readiness.checks["model"].detail,
+        model=found.models[0].detail,
         embedder=engine.rag.embedder.name,
         collections=await asyncio.to_thread(catalog.sizes, engine.rag.store, engine.rag.embedder),
         jobs=tuple(await asyncio.to_thread(request.state.runner.jobs.pending, caller.sees)),
         model_url=engine.server.status.url if engine.server else None,
         warm_tokens=await asyncio.to_thread(lambda: request.state.warmer.warm_up.resident),
-        models=await states(engine),
-        embedder_problem="" if (embedder := readiness.checks["embedder"]).ok else embedder.detail,
+        models=found.models if len(found.models) > 1 else (),
+        embedder_problem="" if found.embedder.ok else found.embedder.detail,
     )
 
 
@@ -306,41 +305,8 @@ async def healthz() -> dict[str, str]:
 )
 @public
 async def readyz(engine: EngineOf, request: Request, response: Response) -> Readiness:
-    readiness = await _readiness(engine, request)
-    if not readiness.ready:
+    found = await health(engine, request)
+    if not found.ready:
         response.status_code = 503
-    return readiness
-
-
-async def _readiness(engine: Engine, request: Request) -> Readiness:
-    checks = {
-        "embedder": await _embedder(engine, request),
-        "store": await _check(asyncio.to_thread(engine.rag.store.names), "collections"),
-        "model": await _check(engine.rag.generator.model(), "model"),
-    }
-    others = {
-        f"model {each.name}": Check(ok=each.ok, detail=each.detail) for each in (await states(engine))[1:]
-    }
-    answering = [checks["model"], *(others[f"model {name}"] for name in engine.rag.models.fallback)]
-    ready = checks["embedder"].ok and checks["store"].ok and any(check.ok for check in answering)
-    checks |= others
-    return Readiness(ready=ready, checks=checks if request.state.caller else {})  # strangers learn no more
-
-
-async def _embedder(engine: Engine, request: Request) -> Check:
-    loading, name = request.state.loading, engine.rag.embedder.name
-    if not loading.done():
-        return Check(ok=False, detail=f"loading {name}")
-    error = loading.exception()
-    why = str(error) if error else await request.state.embedder_state.why_down()
-    return Check(ok=not why, detail=why or name)
-
-
-async def _check(asked: Any, what: str) -> Check:
-    try:
-        found = await asked
-    except RagError as error:
-        return Check(ok=False, detail=str(error))
-    if what == "model":
-        return Check(ok=True, detail=told(found))
-    return Check(ok=True, detail=f"{len(found)} {what}")
+    # Strangers learn no more.
+    return Readiness(ready=found.ready, checks=found.checks if request.state.caller else {})

@@ -12,7 +12,7 @@ import pytest
 
 from api import model_states
 from fake_engine import engine_over, fake_store, ingested
-from fakes import CachingGenerator, Costly, FakeGenerator, FakeRelay, served
+from fakes import CachingGenerator, Costly, FakeGenerator, FakeRelay, change, served
 from rag import served as models
 from rag.admission import Ticket
 from rag.answer import Event, Piece, Rag, Reading
@@ -259,7 +259,7 @@ async def test_what_is_down_is_told_and_what_stands_in_makes_ready(
     assert reply.status_code == 200
     generators["fast"].error = DOWN
     assert (await client.get("/readyz")).status_code == 503
-    assert (await client.get("/v1/status")).json()["models"][2]["detail"] == "It is off."
+    assert (await client.get("/v1/status")).json()["models"][2]["detail"] == "It is off. Start it."
 
 
 async def test_the_queue_of_each_model_is_a_metric_of_its_own(
@@ -343,17 +343,43 @@ async def test_titles_of_chats_are_made_by_the_fast_model(
     assert (await client.post("/v1/chat/completions", json=task)).json() == "answer"
 
 
+class Silent(FakeGenerator):
+    async def model(self) -> ModelInfo:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+
 async def test_a_model_that_says_nothing_is_not_waited_for(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Silent(FakeGenerator):
-        async def model(self) -> ModelInfo:
-            await asyncio.sleep(60)
-            raise AssertionError
-
     first, _, deep = engine.rag.models
     engine.rag.models = Models((first, replace(deep, generator=Silent())))
     monkeypatch.setattr(model_states, "PATIENCE_S", 0.01)
     told = await model_states.states(engine)
     assert [(each.name, each.ok) for each in told] == [("answer", True), ("deep", False)]
     assert told[1].detail == "It does not answer within 0.01 s."
+
+
+async def test_nor_is_the_first_one(
+    client: httpx.AsyncClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(engine.rag, generator=Silent())
+    monkeypatch.setattr(model_states, "PATIENCE_S", 0.01)
+    async with asyncio.timeout(10):
+        reply = await client.get("/readyz")
+    assert reply.json()["checks"]["model"] == {"ok": False, "detail": "It does not answer within 0.01 s."}
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/v1/status"])
+async def test_each_model_is_asked_once(
+    client: httpx.AsyncClient, engine: Engine, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    asked: list[FakeGenerator] = []
+
+    async def model(generator: FakeGenerator) -> ModelInfo:
+        asked.append(generator)
+        return ModelInfo("it", 4096)
+
+    monkeypatch.setattr(FakeGenerator, "model", model)
+    assert (await client.get(path)).status_code == 200
+    assert len(asked) == len({*map(id, asked)}) == len(engine.rag.models.all)
