@@ -28,7 +28,8 @@ async def asked_for(body: IngestRequest, within: tuple[str, ...] | None) -> Run:
     for path in (*paths, *map(Path, body.changed or ())):
         if not path.is_absolute():
             raise BadRequest(f"{path} is not an absolute path.", "Send absolute paths.")
-    within = _both(within, None if body.within is None else tuple(body.within))
+    asked = None if body.within is None else tuple(body.within)
+    within = await asyncio.to_thread(_both, within, asked)
     await asyncio.to_thread(check_paths, paths, within)
     changed = None if body.changed is None else tuple(body.changed)
     return Run(
