@@ -19,6 +19,7 @@ from api.schemas import CollectionChange, CollectionRequest
 from ingest import catalog
 from ingest.pinning import meant
 from ingest.renaming import renamed
+from ingest.report import Removal
 from ingest.uploads import Uploads
 from rag.answer import Rag
 from rag.collection_settings import TARGET_TTFT_MS
@@ -122,10 +123,10 @@ async def delete(
     request: Request,
     confirm: Annotated[str, Query(max_length=100, description="The token of the first reply.")] = "",
     if_match: IfMatch = "",
-) -> catalog.Removal:
+) -> Removal:
     uploads = cast(Uploads, request.state.uploads)
 
-    def deleted(rag: Rag) -> catalog.Removal:
+    def deleted(rag: Rag) -> Removal:
         view = collections.shown(rag, collection)
         etags.check(f"Collection {collection!r}", view, if_match)
         secret = engine.owner.record.token

@@ -21,6 +21,7 @@ from api.upload_routes import accepted, check_size, counted
 from ingest import catalog
 from ingest.jobs import JobView
 from ingest.listed import DocumentPage, Sort, Wanted, page
+from ingest.report import Removal
 from ingest.run import Run, begin
 from ingest.steps import to_end
 from ingest.uploads import Uploads
@@ -116,8 +117,8 @@ async def original(
 @needs("write")
 async def delete(
     collection: str, id_: str, engine: EngineOf, request: Request, if_match: IfMatch = ""
-) -> catalog.Removal:
-    def deleted(rag: Rag) -> catalog.Removal:
+) -> Removal:
+    def deleted(rag: Rag) -> Removal:
         found = documents.document(rag, collection, id_)
         etags.check(f"Document {found.name!r}", found, if_match)
         uploads, settings = request.state.uploads, rag.collection_settings

@@ -42,7 +42,7 @@ from ingest import catalog
 from ingest.pipeline import Event as Happening
 from ingest.pipeline import stepwise
 from ingest.reindex import reindexed
-from ingest.report import FileResult, Found, Progress, Report, Waiting
+from ingest.report import FileResult, Found, Progress, Removal, Report, Waiting
 from ingest.run import begin
 from rag import admission, wire
 from rag.answer import Event, Piece, Reading
@@ -256,7 +256,7 @@ async def documents(engine: EngineOf, collection: Annotated[str, Query()] = "def
     summary="Remove documents, or a collection",
 )
 @needs("write")
-async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> catalog.Removal:
+async def remove(body: RemoveRequest, engine: EngineOf, request: Request) -> Removal:
     async with request.state.writing:
         removal = await asyncio.to_thread(
             catalog.removed,

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from ingest.documents import is_outdated
 from ingest.passages import max_characters_for
+from ingest.report import Removal
 from ingest.uploads import Sent, Uploads
 from rag.collection_settings import REPOSITORIES, CollectionSettings
 from rag.errors import (
@@ -44,15 +45,6 @@ N = TypeVar("N", bound=Named)
 class Listing:
     collection: str
     documents: tuple[Document, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """``files`` are uploaded ones that were deleted, since nothing in the index is from them any more."""
-
-    collection: str
-    removed: tuple[Document, ...]
-    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ingest import catalog
-from ingest.catalog import Listing, Removal
+from ingest.catalog import Listing
 from ingest.jobs import JobView
 from ingest.passages import max_characters_for
 from ingest.pipeline import Event, check_there, stepwise
 from ingest.ray_cluster import joined
 from ingest.ray_worker import Model
 from ingest.reindex import reindexed
-from ingest.report import WRITTEN, FileResult, Found, Report, Status, Waiting
+from ingest.report import WRITTEN, FileResult, Found, Removal, Report, Status, Waiting
 from ingest.report import Progress as Step
 from ingest.run import Run, begin
 from ingest.uploads import Uploads

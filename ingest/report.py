@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rag.types import Document
+
 Status = Literal["added", "replaced", "unchanged", "removed", "skipped", "failed"]
 WRITTEN: tuple[Status, ...] = ("added", "replaced")
 
@@ -26,6 +28,15 @@ class FileResult:
     error: str = ""
     ocr_pages: int = 0
     empty_pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """``files`` are uploaded ones that were deleted, since nothing in the index is from them any more."""
+
+    collection: str
+    removed: tuple[Document, ...]
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import pytest
 from fake_engine import fake_engine
 from ingest import catalog, uploads
 from ingest.jobs import Job, Jobs
-from ingest.report import FileResult, Report
+from ingest.report import FileResult, Removal, Report
 from ingest.run import Run, begin
 from ingest.uploads import MAX_FILES, Incoming, Uploads
 from rag.compose import Engine
@@ -261,7 +261,7 @@ class House:
         assert isinstance(report, Report)
         return list(report.files)
 
-    def rm(self, *names: str, folder: Path = Path("/"), everything: bool = False) -> catalog.Removal:
+    def rm(self, *names: str, folder: Path = Path("/"), everything: bool = False) -> Removal:
         settings = self.engine.rag.collection_settings
         return catalog.removed(self.store, self.uploads, settings, "c", names, folder, everything=everything)
 
@@ -342,7 +342,7 @@ def test_a_file_of_which_no_document_came_can_be_removed(house: House) -> None:
         house.names()
     with pytest.raises(DocumentNotFound):
         house.rm("uploads/other.pdf")
-    assert house.rm("uploads/bad.pdf") == catalog.Removal("c", (), ("uploads/bad.pdf",))
+    assert house.rm("uploads/bad.pdf") == Removal("c", (), ("uploads/bad.pdf",))
     with pytest.raises(CollectionNotFound):
         house.rm("uploads/bad.pdf")
     house.send(**{"bad.pdf": b"no PDF"})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ingest.listed import DocumentPage as DocumentPage
 from ingest.report import FileResult
-from rag.types import Answer, Document, Drop, Hit, Read, Receipt
+from ingest.report import Removal as Removal
+from rag.types import Answer, Drop, Hit, Read, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +32,6 @@ class Collection:
 @dataclass(frozen=True, slots=True)
 class Collections:
     collections: tuple[Collection, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentPage:
-    """Of ``total`` documents those from ``offset`` on."""
-
-    collection: str
-    total: int
-    offset: int
-    documents: tuple[Document, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """``files`` are uploaded ones that were deleted."""
-
-    collection: str
-    removed: tuple[Document, ...]
-    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
