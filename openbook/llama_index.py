@@ -6,19 +6,29 @@ https://developers.llamaindex.ai/python/framework/understanding/rag/
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unicodedata import normalize
 
 import yaml
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.response.schema import RESPONSE_TYPE, Response, StreamingResponse
 from llama_index.core.prompts.mixin import PromptMixinType
-from llama_index.core.schema import Document, MetadataMode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import (
+    Document,
+    MetadataMode,
+    NodeRelationship,
+    NodeWithScore,
+    QueryBundle,
+    RelatedNodeInfo,
+    TextNode,
+)
 
 from openbook.client import Answer, Client, JobView, Piece
 from openbook.client.calls import Asked, AskOptions
@@ -26,7 +36,7 @@ from rag.errors import BadRequest
 from rag.question import Filter
 from rag.types import Citation, Hit, Place, Read
 
-LONGEST_NAME = 120  # characters
+LONGEST_NAME = 120  # bytes, of what a name has of an id
 
 
 class OpenbookRetriever(BaseRetriever):
@@ -131,9 +141,15 @@ def _markdown(document: Document) -> str:
 
 
 def _name(document: Document) -> str:
-    """Of the id's letters and digits, so that the same id is the same file."""
-    safe = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in document.doc_id)
-    return f"{safe.strip('.-')[:LONGEST_NAME] or 'document'}.md"
+    """The same id is the same file, and another one another: where a name cannot have all of the id, it has the id's
+    hash too."""
+    id_ = document.doc_id
+    safe = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in normalize("NFC", id_))
+    name = safe.strip(".-").encode()[:LONGEST_NAME].decode(errors="ignore")
+    if name and name == id_:
+        return f"{name}.md"
+    digest = hashlib.sha256(id_.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{name or 'document'}-{digest}.md"
 
 
 def _sources(answer: Answer) -> list[NodeWithScore]:
@@ -169,10 +185,16 @@ def _of_citation(citation: Citation) -> NodeWithScore:
 
 
 def _node(id_: str, text: str, document_id: str, source: str, title: str, start: int) -> TextNode:
-    """``start`` and the end count characters of the document's text."""
+    """``start`` and the end count characters of the document's text. The document is the node's source, by which
+    LlamaIndex tells what belongs together (``ref_doc_id``)."""
     metadata = {"document_id": document_id, "source": source, "title": title}
     return TextNode(
-        id_=id_, text=text, metadata=metadata, start_char_idx=start, end_char_idx=start + len(text)
+        id_=id_,
+        text=text,
+        metadata=metadata,
+        relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=document_id)},
+        start_char_idx=start,
+        end_char_idx=start + len(text),
     )
 
 

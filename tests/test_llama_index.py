@@ -116,17 +116,52 @@ async def test_documents_are_ingested_found_by_their_metadata_and_replaced(servi
     def work(client: Client) -> None:
         view = ingest(client, [report, note], "imported")
         assert (view.job.state, view.job.counts) == ("done", {"added": 2})
-        assert {Path(d.source).name for d in client.documents("imported").documents} == {
-            "report-1.md",
-            "note-%C3%A4.md",
-        }
         by_ada = Filter(fields={"author": "ada"})
         (hit,) = client.search("weir", "imported", among=by_ada)
         assert hit.passage.text.strip().endswith("The weir opened.")
         again = Document(text="The weir closed.", doc_id="report/1", metadata={"author": "Ada"})
         assert ingest(client, [again], "imported").job.counts == {"replaced": 1}
         assert client.documents("imported").total == 2
-        with pytest.raises(BadRequest, match=r"report-1\.md"):
-            ingest(client, [report, Document(text="x", doc_id="report-1")], "imported")
+        with pytest.raises(BadRequest, match=r"report-1-\w+\.md"):
+            ingest(client, [report, again], "imported")
+
+    await with_client(service, work)
+
+
+LONG = "/a/folder/of/many" * 20
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("report/1", "report-1"),  # what a file's name cannot have
+        (f"{LONG}.pdf_part_1", f"{LONG}.pdf_part_2"),  # as SimpleDirectoryReader calls a file's pages
+        ("潮" * 200, "潮" * 201),  # letters of three bytes, of which a file's name has 255
+        ("Å", "\u212b"),  # the same in NFC, in which the service keeps names
+        ("???", "!!!"),
+        ("note.", "note"),
+    ],
+)
+async def test_other_ids_are_other_documents_whatever_is_in_them(service: Live, one: str, other: str) -> None:
+    def work(client: Client) -> None:
+        for id_ in (one, other):
+            view = ingest(client, [Document(text=f"Of {id_}.", doc_id=id_)], "imported")
+            assert view.job.counts == {"added": 1}
+        both = [Document(text="The same in both.", doc_id=id_) for id_ in (one, other)]
+        assert ingest(client, both, "imported").job.counts == {"replaced": 2}
+
+    await with_client(service, work)
+
+
+async def test_nodes_are_of_the_document_that_they_come_from(service: Live) -> None:
+    def work(client: Client) -> None:
+        (gauge,) = client.documents("team").documents
+        found = [
+            *OpenbookRetriever(client, "team").retrieve(QUESTION),
+            *OpenbookRetriever(client, "team", context_tokens=1000).retrieve(QUESTION),
+            *OpenbookQueryEngine(client, "team").query(QUESTION).source_nodes,
+        ]
+        assert [node.node.ref_doc_id for node in found] == [gauge.id] * 3
+        assert client.document(gauge.id, "team") == gauge
 
     await with_client(service, work)
