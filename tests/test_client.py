@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from inspect import isfunction, signature
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from openbook.client import (
     Reading,
     asynchronous,
     blocking,
+    calls,
 )
 from rag.answers import FILE, Answers
 from rag.compose import Engine
@@ -156,6 +158,17 @@ def test_both_kinds_have_the_same_methods() -> None:
         return {name for name in vars(kind) if not name.startswith("_")}
 
     assert public(blocking.Client) == public(asynchronous.AsyncClient)
+    made = {
+        one.__name__ for one in vars(calls).values() if isfunction(one) and one.__module__ == calls.__name__
+    }
+    assert {name for name in made if not name.startswith("_")} <= public(blocking.Client)
+
+
+def test_methods_are_described_where_their_calls_are_made() -> None:
+    for kind in (Client, AsyncClient):
+        assert str(signature(kind.jobs)) == "(self, /, limit: 'int' = 50)"
+        assert list(signature(kind.ask).parameters) == ["self", "question", "collection", "key", "options"]
+        assert (kind.ask.__name__, kind.answer.__doc__) == ("ask", "A past answer, by its id.")
 
 
 def test_it_is_imported_without_what_the_service_needs() -> None:

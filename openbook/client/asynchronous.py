@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import httpx
 from httpx_sse import aconnect_sse
 
-from ingest.report import FileResult
 from openbook.client import calls, exchange
-from openbook.client.calls import Asked, AskOptions, Call, CollectionChanges, DocumentsWanted
-from openbook.client.exchange import Files, Progress
-from openbook.client.models import (
-    Collection,
-    Context,
-    Conversation,
-    DocumentPage,
-    Event,
-    JobView,
-    Removal,
-    Transcript,
-)
-from rag.answers import AnswerPage, KeptAnswer
-from rag.errors import ServiceUnreachable
-from rag.question import Filter
-from rag.remote import find_service, mapped
-from rag.types import Answer, Document, Hit
+from openbook.client.calls import Call
+from rag.remote import mapped
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _sent(make: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    async def method(self: AsyncClient, /, *arguments: P.args, **named: P.kwargs) -> T:
+        return await self.send(make(*arguments, **named))
+
+    exchange.described(method, make)
+    return method
+
+
+def _streamed(make: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
+    def method(self: AsyncClient, /, *arguments: P.args, **named: P.kwargs) -> AsyncIterator[T]:
+        return self.events(make(*arguments, **named))
+
+    exchange.described(method, make)
+    return method
 
 
 class AsyncClient:
@@ -46,20 +47,12 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout_s, connect=10.0),
-            transport=transport,
-        )
+        self._http = httpx.AsyncClient(**exchange.settings(url, key, timeout_s), transport=transport)
 
     @classmethod
     def local(cls, data_dir: Path) -> Self:
         """Of the service that runs on a data folder, as its owner. Raises ServiceUnreachable where none does."""
-        service = find_service(data_dir)
-        if service is None:
-            raise ServiceUnreachable(f"No service runs on {data_dir}.", "Start one with: openbook serve")
-        return cls(service.url, service.token)
+        return cls(*exchange.local(data_dir))
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,133 +65,45 @@ class AsyncClient:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def send(self, call: Call[T], **more: Any) -> T:
-        with mapped(self.url):
-            response = await self._http.request(call.method, call.path, **exchange.sent(call), **more)
-            return exchange.read(call, response)
+    async def send(self, call: Call[T]) -> T:
+        with exchange.sent(call) as arguments, mapped(self.url):
+            return exchange.read(call, await self._http.request(**arguments))
 
-    async def _events(self, call: Call[T], last: str) -> AsyncIterator[T]:
-        with mapped(self.url):
-            async with aconnect_sse(self._http, call.method, call.path, **exchange.sent(call)) as source:
+    async def events(self, call: Call[T]) -> AsyncIterator[T]:
+        with exchange.sent(call) as arguments, mapped(self.url):
+            async with aconnect_sse(self._http, **arguments) as source:
                 if source.response.is_error:
                     await source.response.aread()
                     raise exchange.error_of(source.response)
                 async for event in source.aiter_sse():
                     yield cast(T, exchange.event_of(call, event.event, event.data))
-                    if event.event == last:
+                    if event.event == call.last:
                         return
-        raise ServiceUnreachable("The service stopped before it was done.", "Ask again.")
+        raise exchange.stopped()
 
-    def stream(
-        self, question: str, collection: Asked = "default", **options: Unpack[AskOptions]
-    ) -> AsyncIterator[Event]:
-        """Waiting and Reading, Pieces as they come, and the Answer as the last one."""
-        return self._events(calls.stream(question, collection, options), "answer")
-
-    def follow(self, id_: str) -> AsyncIterator[FileResult | JobView]:
-        """What happens to each file, how far the job is, and the job as it ended."""
-        return self._events(calls.follow(id_), "job")
-
-    async def upload(
-        self,
-        files: Files,
-        collection: str = "default",
-        *,
-        progress: Progress | None = None,
-        key: str | None = None,
-    ) -> JobView:
-        """The job that ingests them, once all are there."""
-        with exchange.opened(files, progress) as parts:
-            return await self.send(calls.upload(collection, key), files=parts)
-
-    async def ask(
-        self,
-        question: str,
-        collection: Asked = "default",
-        *,
-        key: str | None = None,
-        **options: Unpack[AskOptions],
-    ) -> Answer:
-        """``key`` is an Idempotency-Key: asked again with it, the same answer comes, computed once."""
-        return await self.send(calls.ask(question, collection, options, key))
-
-    async def search(
-        self, query: str, collection: Asked = "default", *, limit: int = 10, among: Filter | None = None
-    ) -> tuple[Hit, ...]:
-        return (await self.send(calls.search(query, collection, limit, among))).hits
-
-    async def context(
-        self,
-        question: str,
-        collection: Asked = "default",
-        *,
-        max_context_tokens: int | None = None,
-        among: Filter | None = None,
-    ) -> Context:
-        """What would be read for a question; no model is asked."""
-        return await self.send(calls.context(question, collection, max_context_tokens, among))
-
-    async def collections(self) -> tuple[Collection, ...]:
-        return (await self.send(calls.collections())).collections
-
-    async def collection(self, name: str) -> Collection:
-        return await self.send(calls.collection(name))
-
-    async def create_collection(self, name: str, *, key: str | None = None) -> Collection:
-        return await self.send(calls.create_collection(name, key))
-
-    async def change_collection(self, collection: str, **changes: Unpack[CollectionChanges]) -> Collection:
-        return await self.send(calls.change_collection(collection, changes))
-
-    async def delete_collection(self, name: str, *, confirm: str = "") -> Removal:
-        """Raises ConfirmationNeeded, whose ``token`` confirms that ``would_be_lost`` may be lost."""
-        return await self.send(calls.delete_collection(name, confirm))
-
-    async def documents(self, collection: str = "default", **wanted: Unpack[DocumentsWanted]) -> DocumentPage:
-        return await self.send(calls.documents(collection, wanted))
-
-    async def document(self, id_: str, collection: str = "default") -> Document:
-        return await self.send(calls.document(collection, id_))
-
-    async def original(self, id_: str, collection: str = "default") -> bytes:
-        """The file that the document was read from."""
-        return await self.send(calls.original(collection, id_))
-
-    async def delete_document(self, id_: str, collection: str = "default") -> Removal:
-        return await self.send(calls.delete_document(collection, id_))
-
-    async def upload_url(
-        self, url: str, collection: str = "default", *, name: str | None = None, key: str | None = None
-    ) -> JobView:
-        return await self.send(calls.upload_url(url, collection, name, key))
-
-    async def jobs(self, limit: int = 50) -> tuple[JobView, ...]:
-        return (await self.send(calls.jobs(limit))).jobs
-
-    async def job(self, id_: str) -> JobView:
-        return await self.send(calls.job(id_))
-
-    async def cancel(self, id_: str) -> JobView:
-        return await self.send(calls.change_job(id_, "cancel"))
-
-    async def retry(self, id_: str) -> JobView:
-        return await self.send(calls.change_job(id_, "retry"))
-
-    async def conversations(self, limit: int = 50) -> tuple[Conversation, ...]:
-        return (await self.send(calls.conversations(limit))).conversations
-
-    async def begin_conversation(self) -> Conversation:
-        return await self.send(calls.begin_conversation())
-
-    async def conversation(self, id_: str) -> Transcript:
-        return await self.send(calls.conversation(id_))
-
-    async def delete_conversation(self, id_: str) -> None:
-        await self.send(calls.delete_conversation(id_))
-
-    async def answers(self, collection: str = "", *, offset: int = 0, limit: int = 50) -> AnswerPage:
-        return await self.send(calls.answers(collection, offset, limit))
-
-    async def answer(self, id_: str) -> KeptAnswer:
-        """A past answer, by its id."""
-        return await self.send(calls.answer(id_))
+    stream = _streamed(calls.stream)
+    follow = _streamed(calls.follow)
+    ask = _sent(calls.ask)
+    search = _sent(calls.search)
+    context = _sent(calls.context)
+    collections = _sent(calls.collections)
+    collection = _sent(calls.collection)
+    create_collection = _sent(calls.create_collection)
+    change_collection = _sent(calls.change_collection)
+    delete_collection = _sent(calls.delete_collection)
+    documents = _sent(calls.documents)
+    document = _sent(calls.document)
+    original = _sent(calls.original)
+    delete_document = _sent(calls.delete_document)
+    upload = _sent(calls.upload)
+    upload_url = _sent(calls.upload_url)
+    jobs = _sent(calls.jobs)
+    job = _sent(calls.job)
+    cancel = _sent(calls.cancel)
+    retry = _sent(calls.retry)
+    conversations = _sent(calls.conversations)
+    begin_conversation = _sent(calls.begin_conversation)
+    conversation = _sent(calls.conversation)
+    delete_conversation = _sent(calls.delete_conversation)
+    answers = _sent(calls.answers)
+    answer = _sent(calls.answer)

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import httpx
 
-from openbook.client.calls import Call
+from openbook.client.calls import Call, Files, Progress
 from rag import wire
-from rag.errors import ConfirmationNeeded, Overloaded, RagError, from_code
-from rag.remote import encoded, problem_of
+from rag.errors import ConfirmationNeeded, Overloaded, RagError, ServiceUnreachable, from_code
+from rag.remote import encoded, find_service, problem_of
 
 T = TypeVar("T")
-Progress = Callable[[int, int], None]  # bytes that are sent, and all of them
-Files = Sequence[Path | tuple[str, Path]]  # what is sent, with the name that it gets, by default its own
+Parts = list[tuple[str, tuple[str, io.BufferedReader]]]
 
 
-def sent(call: Call[Any]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"params": call.params}
+@contextmanager
+def sent(call: Call[Any]) -> Iterator[dict[str, Any]]:
+    """What httpx is to send; its files are open meanwhile."""
+    arguments: dict[str, Any] = {"method": call.method, "url": call.path, "params": call.params}
     if call.json is not None:
         arguments |= encoded({"json": call.json})
-    return arguments | {"headers": arguments.get("headers", {}) | call.headers}
+    arguments["headers"] = arguments.get("headers", {}) | call.headers
+    with _opened(call.files, call.progress) as parts:
+        yield arguments | ({"files": parts} if parts else {})
 
 
 def read(call: Call[T], response: httpx.Response) -> T:
@@ -34,7 +38,40 @@ def read(call: Call[T], response: httpx.Response) -> T:
         raise error_of(response)
     if call.kind is None:
         return cast(T, None)
-    return cast(T, response.content) if call.kind is bytes else cast(T, wire.load(call.kind, response.json()))
+    if call.kind is bytes:
+        return cast(T, response.content)
+    value = wire.load(call.kind, response.json())
+    return cast(T, getattr(value, call.part) if call.part else value)
+
+
+def stopped() -> ServiceUnreachable:
+    """Before the last event of a stream."""
+    return ServiceUnreachable("The service stopped before it was done.", "Ask again.")
+
+
+def local(data_dir: Path) -> tuple[str, str]:
+    """Address and token of the service that runs on a data folder. Raises ServiceUnreachable where none does."""
+    service = find_service(data_dir)
+    if service is None:
+        raise ServiceUnreachable(f"No service runs on {data_dir}.", "Start one with: openbook serve")
+    return service.url, service.token
+
+
+def settings(url: str, key: str, timeout_s: float) -> dict[str, Any]:
+    """Of an httpx client."""
+    return {
+        "base_url": url,
+        "headers": {"Authorization": f"Bearer {key}"} if key else {},
+        "timeout": httpx.Timeout(timeout_s, connect=10.0),
+    }
+
+
+def described(method: Callable[..., Any], make: Callable[..., Call[Any]]) -> None:
+    """Gives a method the name, the words and the parameters of what makes its calls, for ``help`` and editors."""
+    method.__name__, method.__doc__ = make.__name__, make.__doc__
+    itself = Parameter("self", Parameter.POSITIONAL_ONLY)
+    parameters = [itself, *signature(make).parameters.values()]
+    method.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # of inspect's, which type checkers do not know
 
 
 def error_of(response: httpx.Response) -> RagError:
@@ -56,9 +93,7 @@ def event_of(call: Call[Any], name: str, data: str) -> Any:
 
 
 @contextmanager
-def opened(
-    files: Files, progress: Progress | None
-) -> Iterator[list[tuple[str, tuple[str, io.BufferedReader]]]]:
+def _opened(files: Files, progress: Progress | None) -> Iterator[Parts]:
     """As httpx takes them; ``progress`` is told as they are read."""
     named = [(each.name, each) if isinstance(each, Path) else each for each in files]
     count = _Count(sum(path.stat().st_size for _, path in named), progress)
