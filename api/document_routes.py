@@ -122,6 +122,7 @@ async def delete(
         found = documents.document(rag, collection, id_)
         etags.check(f"Document {found.name!r}", found, if_match)
         uploads, settings = request.state.uploads, rag.collection_settings
+        documents.check_as_read(uploads, found, if_match)
         return catalog.removed(rag.store, uploads, settings, collection, [found.id], Path("/"))
 
     async with request.state.writing:
@@ -156,7 +157,7 @@ async def replace(
         etags.check(f"Document {found.name!r}", found, if_match)
         begin(engine, Run(collection, ()))  # raises now what it would raise then
         sent = documents.sent_as(uploads, found)
-        documents.check_as_read(found, if_match)
+        documents.check_as_read(uploads, found, if_match)
         return sent.name.partition("/")[2]
 
     check_size(content_length, limit)

@@ -35,19 +35,22 @@ def is_id(text: str) -> bool:
 
 def sent_as(uploads: Uploads, wanted: Document) -> Sent:
     """The uploaded file that the document is. Raises NotReplaceable."""
-    for file in uploads.sent(wanted.collection):
-        if file.source == wanted.source:
-            return file
+    if file := _sent(uploads, wanted):
+        return file
     raise NotReplaceable(
         f"Document {wanted.name!r} is not an uploaded file of its own.",
         "Change its file where it lies and ingest that again, or upload the archive that it is in.",
     )
 
 
-def check_as_read(wanted: Document, expected: str) -> None:
+def _sent(uploads: Uploads, wanted: Document) -> Sent | None:
+    return next((file for file in uploads.sent(wanted.collection) if file.source == wanted.source), None)
+
+
+def check_as_read(uploads: Uploads, wanted: Document, expected: str) -> None:
     """Raises OutOfDate where ``expected`` (If-Match) names what was read of an uploaded file, and another one has come
     in its place, which the catalog does not tell before that is read."""
-    if expected.strip() in ("", "*"):
+    if expected.strip() in ("", "*") or not _sent(uploads, wanted):
         return
     try:
         original(wanted)

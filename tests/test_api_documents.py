@@ -188,7 +188,7 @@ async def test_what_is_replaced_by_somebody_else_while_the_body_comes_is_not_rep
     assert not list((tmp_path / "files" / ".incoming").iterdir())
 
 
-async def test_what_came_and_is_not_read_yet_is_not_replaced_by_who_does_not_know_it(
+async def test_what_came_and_is_not_read_yet_is_not_overwritten_by_who_does_not_know_it(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, tag = await uploaded(client)
@@ -197,6 +197,7 @@ async def test_what_came_and_is_not_read_yet_is_not_replaced_by_who_does_not_kno
         other = await client.put(url, content=b"Second of May.", headers={"If-Match": tag})
         late = await client.put(url, content=b"Third of May.", headers={"If-Match": tag})
         assert "not in the index" in problem(late, 412, "OutOfDate")["detail"]
+        problem(await client.delete(url, headers={"If-Match": tag}), 412, "OutOfDate")
     whatever_it_is = await client.put(url, content=b"Fourth of May.", headers={"If-Match": "*"})
     assert whatever_it_is.status_code == 202, whatever_it_is.text
     for reply in (other, whatever_it_is):
