@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from ingest.classify import is_code, made
 from ingest.media_types import ARCHIVES, SNIFF, UNKNOWN, by_name, sniffed
-from ingest.repository.classify import is_code, made
 from rag.errors import SourceMissing
 
 MAX_BYTES = 256 * 2**20

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from ingest.classify import in_repository, pointer, vendored
 from ingest.media_types import SNIFF, by_name, sniffed
-from ingest.repository.classify import in_repository, pointer, vendored
 from ingest.repository.git import LINK, SUBMODULE
 from ingest.repository.trees import Tree, WorkTree
 from ingest.sources import MAX_BYTES, OVERRIDE, Found, Skipped, Source, most_bytes, objection

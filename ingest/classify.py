@@ -69,13 +69,11 @@ def made(path: str, media_type: str, head: bytes) -> str | None:
 def in_repository(
     path: str, media_type: str, size: int, head: bytes, attributes: Mapping[str, bool]
 ) -> str | None:
-    """Why a file of a repository is left out; ``path`` is that below the folder that was named. ``attributes`` are
-    "generated" and "vendored" as .gitattributes sets them for linguist, which has the last word."""
+    """Why a file of a repository that lies in no ``vendored`` folder is left out. ``attributes`` are "generated" and
+    "vendored" as .gitattributes sets them for linguist, which has the last word."""
     for name, value in attributes.items():
         if value:
             return f"{name}, as .gitattributes says"
-    if attributes.get("vendored") is not False and (folder := vendored(path)):
-        return f"vendored, in {folder}/"
     if attributes.get("generated") is not False and (reason := made(path, media_type, head)):
         return reason
     if size > MAX_CODE_BYTES and (is_code(media_type) or media_type in _CONFIGURATION):
