@@ -153,19 +153,18 @@ class Jobs:
         rows = self._rows(
             "SELECT job FROM jobs WHERE state IN ('running', 'queued') ORDER BY state DESC, number"
         )
-        views = (_view(_loaded(row[0])) for row in rows)
+        now = datetime.now(UTC)
         return [
-            Pending(
-                view.job.id,
-                view.job.state,
-                view.job.run.collection,
-                view.job.files_done,
-                view.job.files,
-                view.left_s,
-            )
-            for view in views
-            if sees(view.job.run.collection)
+            Pending(job.id, job.state, job.run.collection, job.files_done, job.files, job.left_s(now))
+            for job in (_loaded(row[0]) for row in rows)
+            if sees(job.run.collection)
         ]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile no job is queued, begins or ends, but by this thread."""
+        with self._lock:
+            yield
 
     def results(self, id_: str, after: int = 0) -> list[FileResult]:
         """In the order in which they came, without the first ``after``."""

@@ -11,7 +11,7 @@ from rag.renaming import rename
 
 def renamed(rag: Rag, uploads: Uploads, jobs: Jobs, old: str, new: str) -> None:
     """As rag/renaming.py has it. Raises CollectionBusy, too."""
-    with uploads.held():
+    with uploads.held(), jobs.held():  # in the order in which an upload queues its job
         if any({old, new} & {job.collection} for job in jobs.pending()):
             raise CollectionBusy.of(old)
         rename(rag.store, rag.collection_settings, old, new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from api import collections
 from fake_engine import engine_over, fake_store, ingested
-from ingest.jobs import Jobs
+from ingest.jobs import Job, Jobs
 from ingest.renaming import renamed
 from ingest.run import Run
 from ingest.uploads import Uploads
@@ -164,6 +165,31 @@ def test_it_is_not_renamed_under_a_job(engine: Engine, tmp_path: Path) -> None:
         jobs.cancel(job.id)
         renamed(engine.rag, uploads, jobs, "team", "crew")
     assert engine.rag.store.names() == ["crew"]
+
+
+@pytest.mark.parametrize("ask", ["add", "retry"])
+def test_a_job_that_is_asked_for_during_a_rename_waits_for_its_end(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    uploads, whole = Uploads(tmp_path, engine.rag.collection_settings.identity), engine.rag.store.rename
+    with closing(Jobs(tmp_path / "jobs.db")) as jobs, ThreadPoolExecutor() as pool:
+        ended = jobs.add(Run("team", ("/nowhere",))).id
+        jobs.cancel(ended)
+        asked: list[Future[Job]] = []
+        seen: list[bool] = []
+
+        def rename(old: str, new: str) -> None:
+            asked.append(
+                pool.submit(jobs.add, Run(old, ("/x",))) if ask == "add" else pool.submit(jobs.retry, ended)
+            )
+            wait(asked, timeout=0.3)
+            seen.append(asked[0].done())
+            whole(old, new)
+
+        monkeypatch.setattr(engine.rag.store, "rename", rename)
+        renamed(engine.rag, uploads, jobs, "team", "crew")
+        assert asked[0].result(timeout=30).state == "queued"
+        assert seen == [False]
 
 
 async def test_deletion_takes_the_token_that_told_what_would_be_lost(
