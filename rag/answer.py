@@ -105,6 +105,7 @@ class Rag:
         meet nobody else's in the model server's cache."""
         seen = self.through(partial(salted, salt_of(tenant)))
         seen.store, seen.salt = store, salt_of(tenant)
+        seen.codebases = self.codebases.through(store)
         seen.conversations, seen.answers = self.conversations.of(tenant), self.answers.of(tenant)
         return seen
 
