@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -260,3 +262,33 @@ def test_a_map_fits_its_budget_and_is_the_same_each_time() -> None:
     assert small.shown < 31
     assert words([small.text]) == [small.tokens]
     assert code_map(Codebase([], {}), 100, lambda texts: words(list(texts))).files == 0
+
+
+class HeldScopes:
+    """Tells no meaning before it is let go."""
+
+    def __init__(self, codebase: Codebase) -> None:
+        self.scopes, self.begun, self.held = codebase.scopes, threading.Event(), threading.Event()
+
+    def meaning(self, file: int, use: Use) -> object:
+        self.begun.set()
+        assert self.held.wait(30)
+        return self.scopes.meaning(file, use)
+
+
+def test_what_one_computes_another_does_not_wait_for() -> None:
+    app = python("app", Import("job", "run", "run", 1), use("run", line=3))
+    one, other = (base(app=app, job=python("job", define("run"))) for _ in range(2))
+    held = HeldScopes(one)
+    vars(one)["scopes"] = held
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(lambda: one.links) for _ in range(2)]
+        try:
+            assert held.begun.wait(30)
+            assert pool.submit(lambda: other.links).result(timeout=5)
+            assert not any(each.done() for each in waiting)
+        finally:
+            held.held.set()
+        links = [each.result(30) for each in waiting]
+    assert links[0] is links[1]
+    assert links[0] == other.links

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 from posixpath import commonpath
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from rapidfuzz import fuzz, process
@@ -49,6 +51,20 @@ class Reference:
     sure: Sure
 
 
+T = TypeVar("T")
+
+
+class _once(cached_property[T]):  # noqa: N801 - as the one that it is
+    """With a lock for each code base: in Python 3.11 there is one for all of them, later there is none."""
+
+    def __get__(self, codebase: Codebase, owner: type[Any] | None = None) -> T:  # type: ignore[override]
+        name = self.func.__name__
+        with codebase.computing:
+            if name not in vars(codebase):
+                vars(codebase)[name] = self.func(codebase)
+            return cast(T, vars(codebase)[name])
+
+
 class Codebase:
     """``outlines`` by the ids of ``documents``; those without one have no symbols."""
 
@@ -58,6 +74,7 @@ class Codebase:
         )
         self.outlines = tuple(outlines[document.id] for document in self.documents)
         self.paths = _below([document.source for document in self.documents])
+        self.computing = threading.RLock()
         self._first: list[int] = []
         self._files: list[int] = []  # by symbol
         self.symbols: list[Symbol] = []
@@ -68,7 +85,7 @@ class Codebase:
                 self.symbols.append(Symbol(document, each, outline.qualified(each), number))
         self._file = {document.id: number for number, document in enumerate(self.documents)}
 
-    @cached_property
+    @_once
     def scopes(self) -> Scopes:
         modules = [Module(p, o.module, o.language) for p, o in zip(self.paths, self.outlines, strict=True)]
         return Scopes(self.outlines, Modules(modules))
@@ -153,7 +170,7 @@ class Codebase:
         """The files that use a file, each with its share of all that do."""
         return self._shares(document_id, self._users)
 
-    @cached_property
+    @_once
     def links(self) -> dict[tuple[int, int], float]:
         """By file and symbol of another one how much the file uses it: 1 for each use that is sure, less for one that
         is likely."""
@@ -175,7 +192,7 @@ class Codebase:
         whole = sum(of.values())
         return [(self.documents[file], weight / whole) for file, weight in of.items()]
 
-    @cached_property
+    @_once
     def _uses(self) -> dict[int, dict[int, float]]:
         """By file, and by the file that it uses."""
         sums: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
@@ -184,7 +201,7 @@ class Codebase:
         # A file that uses something often says not much more of it than one that uses it once.
         return {file: {to: weight**0.5 for to, weight in of.items()} for file, of in sums.items()}
 
-    @cached_property
+    @_once
     def _users(self) -> dict[int, dict[int, float]]:
         users: dict[int, dict[int, float]] = defaultdict(dict)
         for file, of in self._uses.items():
@@ -192,18 +209,18 @@ class Codebase:
                 users[to][file] = weight
         return users
 
-    @cached_property
+    @_once
     def _by_name(self) -> dict[str, list[int]]:
         names: dict[str, list[int]] = defaultdict(list)
         for symbol in self.symbols:
             names[symbol.definition.name].append(symbol.number)
         return dict(names)
 
-    @cached_property
+    @_once
     def _folded_names(self) -> dict[str, str]:
         return {name: _folded(name) for name in self._by_name}
 
-    @cached_property
+    @_once
     def _used(self) -> dict[str, list[tuple[int, Use]]]:
         """By the name of what they may mean: an import may call it otherwise."""
         used: dict[str, list[tuple[int, Use]]] = defaultdict(list)
