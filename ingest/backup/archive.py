@@ -84,10 +84,15 @@ class _Hashing:
         return data
 
 
+def part_of(path: Path) -> Path:
+    """What an archive is called until it is whole."""
+    return path.with_name(path.name + ".part")
+
+
 @contextmanager
 def writing(path: Path, manifest: Manifest) -> Iterator[Archive]:
     """Raises DiskFull, and BackupUnreadable where the file cannot be made."""
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     try:
         with part.open("wb") as file:
             os.fchmod(file.fileno(), 0o600)  # it holds what the collections hold
@@ -106,11 +111,15 @@ def writing(path: Path, manifest: Manifest) -> Iterator[Archive]:
 
 def _failed(path: Path, error: OSError) -> DiskFull | BackupUnreadable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(
-            f"The disk of {path.parent} is full: the backup was given up.", "Make room, or name another disk."
-        )
+        return full(path)
     return BackupUnreadable(
         f"{path} cannot be written: {error}", "Name a file in a folder that you can write."
+    )
+
+
+def full(path: Path) -> DiskFull:
+    return DiskFull(
+        f"The disk of {path.parent} is full: the backup was given up.", "Make room, or name another disk."
     )
 
 

@@ -1,7 +1,10 @@
 """Everything of a data folder that cannot be made again, in one file, while others read and write.
 
 Each document is taken as it is visible at one moment, whole; databases by SQLite's own backup. What is left out: what
-is made again when it is needed (caches, logs), and who owns the folder.
+is made again when it is needed (caches, logs), what has only begun (an upload on its way in), and who owns the folder.
+
+Uploads come first, then the jobs that tell of them, then the collections that they end in: what is done meanwhile may
+be missing as a whole, but no job is done whose documents are missing.
 """
 
 from __future__ import annotations
@@ -15,22 +18,36 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ingest.backup.archive import COLLECTIONS, FILES, FORMAT, Archive, Counted, Manifest, writing
+from ingest.backup.archive import (
+    COLLECTIONS,
+    FILES,
+    FORMAT,
+    Archive,
+    Counted,
+    Manifest,
+    full,
+    part_of,
+    writing,
+)
 from rag import data_format, wire
 from rag.code import outline as outlines
+from rag.errors import StoreUnavailable
 from rag.ports import Index, Store, Vectors, Write
 from rag.types import Document
 
 PART = 4096  # passages in one part of a collection
 _AGAIN = 5  # times that a document is read which is replaced meanwhile
-_LEFT_OUT = {
-    *("cache", "logs", "collections", "owner.lock", "owner.json", "owner.json.new"),
+_UPLOADS = "files"  # kept as they were sent, whatever they are called (ingest/uploads.py)
+_LEFT_OUT = {  # by their paths in the data folder
+    *("cache", "logs", "collections", "unpacked", "owner.lock", "owner.json"),
+    *(f"{_UPLOADS}/.incoming", f"{_UPLOADS}/.dropped"),
     data_format.FILE,  # the manifest has the number
 }
+_UNFINISHED = ("-wal", "-shm", "-journal", ".part", ".new")  # what SQLite and openbook write beside a file
 _SQLITE = b"SQLite format 3\x00"
 
 
@@ -48,11 +65,12 @@ def back_up(folder: Path, store: Store, embedder: str, dimension: int, path: Pat
     """Blocks. Raises DiskFull, BackupUnreadable and StoreUnavailable; then there is no file."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = Manifest(FORMAT, version("openbook"), now, embedder, dimension, data_format.FORMAT)
+    folder, target = folder.resolve(), path.parent.resolve() / path.name
     with writing(path, manifest) as archive:
+        for file in _files(folder, target):
+            _file(archive, folder, file, target)
         for name in store.names():
             manifest.collections[name] = _collection(archive, name, store.open(name, any_embedder=True))
-        for file in _files(folder, path):
-            _file(archive, folder, file)
     return BackedUp(str(path), path.stat().st_size, manifest.collections, len(manifest.files))
 
 
@@ -115,28 +133,89 @@ def _packed(vectors: Vectors) -> bytes:
 
 
 def _files(folder: Path, target: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if inside.parts[0] in _LEFT_OUT or inside.parts[0].startswith(".") or path.is_symlink():
-            continue
-        if path.name.endswith(("-wal", "-shm", "-journal", ".part", ".new")) or path == target:
-            continue
-        if path.is_file():
-            yield path
+    own = {target, part_of(target)}
+    for top in sorted(_entries(folder), key=lambda path: (path.name != _UPLOADS, path)):
+        yield from (path for path in _below(top, folder) if path not in own)
 
 
-def _file(archive: Archive, folder: Path, path: Path) -> None:
-    name = FILES + path.relative_to(folder).as_posix()
+def _below(path: Path, folder: Path) -> Iterator[Path]:
+    """``path`` itself, or the files in it, before those of its folders: an upload's record is read before its files,
+    which may leave for their places meanwhile; those are looked at later."""
+    if path.is_symlink() or _is_left_out(PurePosixPath(path.relative_to(folder))):
+        return
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        for entry in sorted(_entries(path), key=lambda entry: (entry.is_dir(), entry.name)):
+            yield from _below(entry, folder)
+
+
+def _is_left_out(inside: PurePosixPath) -> bool:
+    if inside.as_posix() in _LEFT_OUT or inside.parts[0].startswith("."):
+        return True
+    return inside.parts[0] != _UPLOADS and inside.name.endswith(_UNFINISHED)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """None of a folder that has gone meanwhile. Raises StoreUnavailable."""
     try:
-        with path.open("rb") as file:
-            database = file.read(len(_SQLITE)) == _SQLITE
-        if not database:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _file(archive: Archive, folder: Path, path: Path, target: Path) -> None:
+    inside = path.relative_to(folder)
+    name = FILES + inside.as_posix()
+    try:
+        if not _is_database(path) or inside.parts[0] == _UPLOADS:
             archive.add_file(name, path)
             return
-    except FileNotFoundError:  # an upload that was removed meanwhile
-        return
-    with tempfile.TemporaryDirectory() as aside:
-        copy = Path(aside) / "copy.db"
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-        archive.add_file(name, copy)
+        # Where the archive is to lie there is room; the system's folder for such files may be small.
+        with tempfile.TemporaryDirectory(prefix=".openbook-backup-", dir=target.parent) as aside:
+            copy = Path(aside) / "copy.db"
+            _copy(path, copy, target)
+            archive.add_file(name, copy)
+    except FileNotFoundError:
+        if path.exists():
+            raise
+        # else it was removed meanwhile
+
+
+def _is_database(path: Path) -> bool:
+    """Raises FileNotFoundError and StoreUnavailable."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _copy(path: Path, to: Path, target: Path) -> None:
+    """Raises FileNotFoundError, DiskFull and StoreUnavailable."""
+    try:
+        with (
+            closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as source,  # without making one
+            closing(sqlite3.connect(to)) as copy,
+        ):
+            source.backup(copy)
+    except sqlite3.Error as error:
+        if not path.exists():
+            raise FileNotFoundError(path) from error
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise full(target) from error
+        raise StoreUnavailable(
+            f"The database {path} cannot be copied: {error}.",
+            "If it is damaged, move it away: what it holds is lost, all else is backed up.",
+        ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{path} cannot be read: {error.strerror}.",
+        "Let this user read it, or move it away if it is damaged; then back up again.",
+    )
