@@ -20,7 +20,7 @@ from fake_engine import fake_engine, fake_store, ingested
 from fakes import FakeCounter, FakeEmbedder
 from ingest.backup.archive import MANIFEST, checked
 from ingest.backup.export import export
-from ingest.backup.restore import SUFFIX, restore
+from ingest.backup.restore import restore
 from ingest.backup.snapshot import back_up
 from ingest.pipeline import Ingestion
 from rag.collection_settings import FILE
@@ -231,13 +231,6 @@ def test_nothing_is_replaced(data: Path, tmp_path: Path) -> None:
         assert store.names() == []
         with pytest.raises(FingerprintMismatch, match="OPENBOOK_EMBEDDER=fake-bag-of-words"):
             restore(new, store, "another", 64, tmp_path / "all.tar")
-
-
-def test_an_interrupted_restore_is_done_again(data: Path, tmp_path: Path) -> None:
-    with closing(fake_store(tmp_path / "new")) as store:
-        store.open("team" + SUFFIX, create=True)
-        brought_back(tmp_path / "new", store, tmp_path / "all.tar")
-        assert store.names() == ["other", "team"]
 
 
 def test_a_full_disk_leaves_no_file(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,32 +1,49 @@
 """A backup brought into an empty data folder, or its collections into a store that has none of their names.
 
-Everything is checked before anything is written. A collection is made under another name and gets its own when all
-of it is there; files come last. What an interrupted restore left is taken away by the next.
+Everything is checked before anything is written. Then all of it is made aside: files in a hidden folder of the data
+folder, collections under names that nobody has, which a record in that folder tells. When all is there, the record
+says so, and each gets its own name. What a restore that was interrupted before that moment has made, the next one takes
+away, and begins again; one that was interrupted later it brings to its end.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import io
 import json
 import os
 import shutil
 import tarfile
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 import numpy as np
 
 from ingest.backup.archive import COLLECTIONS, FILES, Counted, Manifest, checked, reading
-from rag import wire
+from rag import durable, wire
 from rag.code import outline as outlines
 from rag.data_format import FORMAT, migrate
-from rag.errors import BackupUnreadable, CollectionExists, DataTooNew, FingerprintMismatch, NotEmpty
+from rag.errors import (
+    BackupUnreadable,
+    CollectionExists,
+    DataTooNew,
+    DiskFull,
+    FingerprintMismatch,
+    NotEmpty,
+    RagError,
+    StoreUnavailable,
+)
 from rag.ports import Store, Write
 from rag.types import Document, Passage
 
-SUFFIX = ".restored"  # of a collection's name, while it is made
-_ASIDE = ".restoring"  # in the data folder: files that are not all there yet
+_ASIDE = ".restoring"  # in the data folder
+_RECORD, _MADE = "restore.json", "files"  # in that folder
+_REPLACES_NOTHING = "already, and a backup replaces nothing."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +53,42 @@ class Restored:
     files: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """``backup`` is the digest of its manifest; ``collections`` are what they are called aside, by their own names;
+    ``whole``: all is made, and gets its names."""
+
+    backup: str
+    collections: dict[str, str]
+    whole: bool = False
+
+
 def restore(folder: Path, store: Store, embedder: str, dimension: int, path: Path) -> Restored:
     """Blocks. Raises BackupUnreadable, DataTooNew, FingerprintMismatch, CollectionExists and NotEmpty before anything
-    is changed, and what the store raises."""
+    is changed, DiskFull, StoreUnavailable, and what the store raises."""
     manifest = checked(path)
-    _check(manifest, folder, store, embedder, dimension)
-    for name, counted in manifest.collections.items():
-        _collection(store, path, name, counted)
-    _files(folder, path, manifest)
+    _check_kind(manifest, embedder, dimension)
+    aside, backup = folder / _ASIDE, _digest(manifest)
+    begun = _begun(aside)
+    if begun is None or not begun.whole:
+        _clear(store, aside, begun)
+        _check_room(manifest, folder, store)
+        names = {name: f"restoring-{uuid.uuid4().hex}" for name in manifest.collections}
+        begun = _made(store, aside, path, manifest, _Begun(backup, names))
+    elif begun.backup != backup:
+        raise NotEmpty(
+            f"In {folder} the restore of another backup was interrupted when all of it was there.",
+            "Restore that one again, which ends it, or use an empty data folder: OPENBOOK_DATA_DIR.",
+        )
+    _name_collections(store, begun)
+    _name_files(folder, aside, manifest)
+    with _writing(folder):
+        shutil.rmtree(aside / _MADE, ignore_errors=True)
+        shutil.rmtree(aside)  # the record goes last: with it, all can be done again
     return Restored(manifest.created, manifest.collections, len(manifest.files))
 
 
-def _check(manifest: Manifest, folder: Path, store: Store, embedder: str, dimension: int) -> None:
+def _check_kind(manifest: Manifest, embedder: str, dimension: int) -> None:
     if (manifest.embedder, manifest.dimension) != (embedder, dimension):
         raise FingerprintMismatch(
             f"The backup's vectors come from {manifest.embedder} ({manifest.dimension} dimensions), "
@@ -56,25 +97,63 @@ def _check(manifest: Manifest, folder: Path, store: Store, embedder: str, dimens
         )
     if manifest.data_format > FORMAT:
         raise DataTooNew.of("The backup", manifest.data_format, manifest.version, FORMAT)
-    there = set(store.names())
-    for name in sorted(manifest.collections):
-        if name + SUFFIX in there:  # an interrupted restore
-            store.drop(name + SUFFIX)
-        if name in there:
-            raise CollectionExists(
-                f"There is a collection {name!r} already, and a backup replaces nothing.",
-                "Restore into another data folder, or remove it first: openbook rm --all.",
-            )
-    present = [name for name in manifest.files if (folder / _inside(name)).exists()]
-    if present:
-        raise NotEmpty(
-            f"{folder} holds {_inside(present[0])} already, and a backup replaces nothing.",
+
+
+def _check_room(manifest: Manifest, folder: Path, store: Store) -> None:
+    for name in sorted(manifest.collections.keys() & set(store.names())):
+        raise _there(name)
+    for name in manifest.files:
+        if (folder / _inside(name)).exists():
+            raise _holds(folder, name)
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(json.dumps(asdict(manifest), sort_keys=True).encode()).hexdigest()
+
+
+def _begun(aside: Path) -> _Begun | None:
+    """Before the record is written, nothing is made."""
+    try:
+        return wire.load(_Begun, json.loads((aside / _RECORD).read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreUnavailable(
+            f"{aside / _RECORD} does not say what an interrupted restore has made: {error}.",
             "Restore into an empty data folder: OPENBOOK_DATA_DIR.",
-        )
+        ) from error
 
 
-def _collection(store: Store, path: Path, name: str, counted: Counted) -> None:
-    index = store.open(name + SUFFIX, create=True)
+def _clear(store: Store, aside: Path, begun: _Begun | None) -> None:
+    """What is half made: the collections first, which the record tells."""
+    for name in set(begun.collections.values() if begun else ()) & set(store.names()):
+        store.drop(name)
+    with _writing(aside.parent):
+        if aside.exists():
+            shutil.rmtree(aside)
+
+
+def _made(store: Store, aside: Path, path: Path, manifest: Manifest, begun: _Begun) -> _Begun:
+    try:
+        _record(aside, begun)
+        for name, counted in manifest.collections.items():
+            _collection(store, path, name, counted, begun.collections[name])
+        _files(aside / _MADE, path, manifest)
+        return _record(aside, replace(begun, whole=True))
+    except BaseException:
+        with suppress(RagError):  # else the next restore does it
+            _clear(store, aside, begun)
+        raise
+
+
+def _record(aside: Path, begun: _Begun) -> _Begun:
+    with _writing(aside.parent):
+        durable.write(aside / _RECORD, json.dumps(wire.dump(begun)))
+    return begun
+
+
+def _collection(store: Store, path: Path, name: str, counted: Counted, aside: str) -> None:
+    index = store.open(aside, create=True)
     with reading(path) as tar:
         prefix = f"{COLLECTIONS}{name}/"
         for member in tar.getnames():
@@ -86,7 +165,6 @@ def _collection(store: Store, path: Path, name: str, counted: Counted) -> None:
             f"Of collection {name!r} {documents} documents and {passages} passages arrived; the backup tells of "
             f"{counted.documents} and {counted.passages}."
         )
-    store.rename(name + SUFFIX, name)
 
 
 def _writes(tar: tarfile.TarFile, member: str, collection: str) -> list[Write]:
@@ -103,24 +181,84 @@ def _writes(tar: tarfile.TarFile, member: str, collection: str) -> list[Write]:
     return writes
 
 
-def _files(folder: Path, path: Path, manifest: Manifest) -> None:
-    aside = folder / _ASIDE
-    shutil.rmtree(aside, ignore_errors=True)
-    with reading(path) as tar:
+def _files(made: Path, path: Path, manifest: Manifest) -> None:
+    with reading(path) as tar, _writing(made.parent.parent):
+        made.mkdir()
         for name in manifest.files:
-            target = aside / _inside(name)
+            target = made / _inside(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 os.fchmod(file.fileno(), 0o600)
                 shutil.copyfileobj(_opened(tar, name), file)
                 file.flush()
                 os.fsync(file.fileno())
-    migrate(aside, manifest.data_format)
-    for name in manifest.files:
-        target = folder / _inside(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (aside / _inside(name)).replace(target)
-    shutil.rmtree(aside, ignore_errors=True)
+    migrate(made, manifest.data_format)
+    with _writing(made.parent.parent):
+        for folder, _, _ in os.walk(made):
+            _sync(Path(folder))
+
+
+def _name_collections(store: Store, begun: _Begun) -> None:
+    there = set(store.names())
+    for name, aside in begun.collections.items():
+        if aside in there:
+            if name in there:  # since the interruption
+                raise _there(name)
+            store.rename(aside, name)
+
+
+def _name_files(folder: Path, aside: Path, manifest: Manifest) -> None:
+    with _writing(folder):
+        for name in manifest.files:
+            made, target = aside / _MADE / _inside(name), folder / _inside(name)
+            if made.exists():
+                if target.exists():  # since the interruption
+                    raise _holds(folder, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.replace(target)
+        places = {parent for name in manifest.files for parent in (folder / _inside(name)).parents}
+        for place in places - set(folder.parents):
+            _sync(place)
+
+
+def _sync(folder: Path) -> None:
+    """The names in a folder, on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Below this data folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"The disk of {folder} is full: the restore was given up.",
+                "Make room and restore again, or use a data folder on another disk: OPENBOOK_DATA_DIR.",
+            ) from error
+        raise StoreUnavailable(
+            f"The backup cannot be brought into {folder}: {error}.",
+            "Mend that and restore again, or use a data folder on another disk: OPENBOOK_DATA_DIR.",
+        ) from error
+
+
+def _there(collection: str) -> CollectionExists:
+    return CollectionExists(
+        f"There is a collection {collection!r} {_REPLACES_NOTHING}",
+        "Restore into another data folder, or remove it first: openbook rm --all.",
+    )
+
+
+def _holds(folder: Path, name: str) -> NotEmpty:
+    return NotEmpty(
+        f"{folder} holds {_inside(name)} {_REPLACES_NOTHING}",
+        "Restore into an empty data folder: OPENBOOK_DATA_DIR.",
+    )
 
 
 def _inside(name: str) -> PurePosixPath:
