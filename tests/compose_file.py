@@ -25,8 +25,21 @@ KNOWN = {PREFIX + name.upper() for name in Settings.model_fields}
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """As compose reads it with these variables set. Raises KeyError for one that there must be."""
-    found: dict[str, Any] = _interpolated(yaml.safe_load(path.read_text()), environment or {})
+    given = environment or {}
+    found: dict[str, Any] = _interpolated(yaml.safe_load(path.read_text()), given)
+    for each in found.get("services", {}).values():
+        if "environment" in each:
+            each["environment"] = dict(_handed_on(each["environment"], given))
     return found
+
+
+def _handed_on(variables: Mapping[str, str | None], given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """One without a value has that of the same name, or is not set at all."""
+    for name, value in variables.items():
+        if value is not None:
+            yield name, value
+        elif name in given:
+            yield name, given[name]
 
 
 def _interpolated(value: Any, environment: Mapping[str, str]) -> Any:
@@ -72,8 +85,19 @@ def unknown_settings(path: Path) -> set[str]:
 
 def undocumented(path: Path) -> set[str]:
     """Variables that .env may set and that the file's head says nothing of, or says without reading them."""
-    text = path.read_text()
-    return {match[1] for match in VARIABLE.finditer(text)} ^ documented(path)
+    named = {match[1] for match in VARIABLE.finditer(path.read_text())}
+    bare = {
+        name
+        for each in services(path).values()
+        for name, value in each.get("environment", {}).items()
+        if value is None
+    }
+    return (named | bare) ^ documented(path)
+
+
+def required(path: Path) -> set[str]:
+    """Variables without which compose refuses the file."""
+    return {match[1] for match in VARIABLE.finditer(path.read_text()) if match[2] == "?"}
 
 
 def documented(path: Path) -> set[str]:

@@ -167,6 +167,8 @@ def test_the_overlays_set_what_openbook_knows(
     overlaid: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in overlaid["openbook"]["environment"].items():
+        if value is None:  # set where the shell or .env sets it
+            continue
         monkeypatch.setenv(name, compose_file.interpolated(value, ENVIRONMENT))
     load_settings()
 
@@ -202,3 +204,35 @@ def test_the_router_stands_between_openbook_and_the_servers() -> None:
 def test_a_second_machine_is_reached_by_an_address_that_must_be_named() -> None:
     (port,) = yaml.safe_load((FOLDER / "second.yml").read_text())["services"]["vllm"]["ports"]
     assert re.fullmatch(r"\$\{LINK_ADDRESS:\?[^}]+\}:8000:8000", port)
+
+
+def test_the_second_machines_command_sets_what_its_files_ask_for_and_starts_vllm_alone() -> None:
+    comment = re.sub(r"^# ?", "", (FOLDER / "second.yml").read_text(), flags=re.MULTILINE)
+    lines = [set(second_machine(text)) for text in (comment, (ROOT / "docs" / "scale-out.md").read_text())]
+    (line,) = lines[0]
+    assert lines[1] == {line}, "the file says one thing, the documentation another"
+    words = shlex.split(line)
+    docker = words.index("docker")
+    files = [ROOT / words[at + 1] for at, word in enumerate(words) if word == "-f"]
+    given = {word.partition("=")[0] for word in words[:docker]}
+    assert given == set().union(*map(compose_file.required, files))
+    assert all(word.partition("=")[2] for word in words[:docker])
+    after = words[words.index("up") + 1 :]
+    assert [word for word in after if not word.startswith("-")] == ["vllm"]
+    assert services()["vllm"]["depends_on"]
+    assert "--no-deps" in after  # a service without what it depends on
+
+
+def second_machine(text: str) -> list[str]:
+    joined = re.sub(r"\\\n\s*", "", text)
+    return re.findall(r"^ +(.* docker compose .*second\.yml .*)$", joined, re.MULTILINE)
+
+
+def test_qdrant_is_started_with_the_key_that_openbook_is_given() -> None:
+    page = (ROOT / "docs" / "scale-out.md").read_text()
+    (started,) = re.findall(r"^    (docker run .*?qdrant/qdrant:.*?)\n\n", page, re.MULTILINE | re.DOTALL)
+    words = shlex.split(started.replace("\\\n", " "), comments=True)
+    variables = {words[at + 1].partition("=")[0] for at, word in enumerate(words) if word == "-e"}
+    assert variables >= {"QDRANT__SERVICE__API_KEY", "QDRANT__CLUSTER__ENABLED", "QDRANT__TELEMETRY_DISABLED"}
+    assert variables <= composed("qdrant.yml")["qdrant"]["environment"].keys()
+    assert "| `OPENBOOK_QDRANT_API_KEY` |" in page

@@ -13,6 +13,7 @@ import yaml
 
 import compose_file
 from api.plan_env import FAST_SERVER
+from api.tracing import ENDPOINTS
 from conftest import ROOT
 from rag.settings import Settings, load_settings
 
@@ -171,12 +172,44 @@ def test_the_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(settings.qdrant_url).startswith("http://qdrant:6333")
 
 
-PASSED = (
-    {f"OPENBOOK_FAST_{name}" for name in ("URL", "MODEL", "API_KEY")}
-    | {f"OPENBOOK_EMBED_{name}" for name in ("URL", "MODEL", "API_KEY", "QUERY_PROMPT")}
-    | {f"OPENBOOK_RERANK_{name}" for name in ("URL", "MODEL", "API_KEY")}
-    | {"OPENBOOK_MODELS", "OPENBOOK_FALLBACK", "OPENBOOK_FALLBACK_FOR_NAMED"}
+# Settings that .env does not reach by their own name, and why.
+OF_THE_FILE = {"host", "port", "data_dir", "qdrant_url", "qdrant_api_key", "llm_url"}  # what is within
+RENAMED = {"context_tokens": "CONTEXT_TOKENS", "embedder": "EMBEDDER", "reranker": "RERANKER"}
+OF_NO_USE = (
+    {"vllm_python", "vllm_model", "vllm_max_model_len", "vllm_dtype", "vllm_kv_cache_gib", "vllm_args"}
+    | {"vllm_start_timeout_s", "kv_disk", "kv_disk_gib", "kv_disk_memory_gib"}
+    | {
+        f"fast_vllm_{name}" for name in ("model", "max_model_len", "kv_cache_gib", "args")
+    }  # no vLLM is within
+    | {"llm_model", "llm_window", "tokenizer"}  # the server in the other container tells
+    | {"ray", "ray_patience_s"}  # not in the image
+    | {"require_key"}  # one is asked for wherever the service is not bound to loopback
+    | {"stop_grace_s"}  # less than stop_grace_period, which the file sets
 )
+PASSED = {
+    f"OPENBOOK_{name.upper()}"
+    for name in Settings.model_fields.keys() - OF_THE_FILE - RENAMED.keys() - OF_NO_USE
+}
+
+
+def test_every_setting_is_handed_on_but_those_that_have_a_reason() -> None:
+    given = services()["openbook"]["environment"]
+    by_name = {name for name, value in given.items() if value == f"${{{name}:-}}"} - {"HF_TOKEN"}
+    assert by_name == PASSED
+    assert {name: given[f"OPENBOOK_{name.upper()}"] for name in RENAMED} == {
+        name: f"${{{variable}:-}}" for name, variable in RENAMED.items()
+    }
+    ours = {name for name in given if name.startswith("OPENBOOK_")}
+    assert ours - PASSED == {f"OPENBOOK_{name.upper()}" for name in OF_THE_FILE | RENAMED.keys()}
+    assert Settings.model_fields.keys() >= OF_NO_USE
+
+
+def test_traces_and_the_hub_are_told_of_as_env_says() -> None:
+    own = {"HF_TOKEN": "hf_a", "OTEL_EXPORTER_OTLP_HEADERS": "a=b", "OTEL_SERVICE_NAME": "team"}
+    own |= dict.fromkeys(ENDPOINTS, "http://collector:4318")
+    assert loaded(**own)["openbook"]["environment"].items() >= own.items()
+    # An empty endpoint would be one.
+    assert not [name for name in loaded()["openbook"]["environment"] if name.startswith("OTEL_")]
 
 
 def settings_with(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
@@ -187,10 +220,12 @@ def settings_with(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settin
 
 def test_what_is_not_in_env_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     given = loaded()["openbook"]["environment"]
-    empty = {name.removeprefix("OPENBOOK_").lower() for name, value in given.items() if value == ""}
+    empty = {name.removeprefix("OPENBOOK_").lower() for name, value in given.items() if value == ""} - {
+        "hf_token"
+    }
     assert {f"OPENBOOK_{name.upper()}" for name in empty} == PASSED | {
-        "OPENBOOK_CONTEXT_TOKENS", "OPENBOOK_EMBEDDER", "OPENBOOK_RERANKER"
-    }  # fmt: skip
+        f"OPENBOOK_{name.upper()}" for name in RENAMED
+    }
     settings = settings_with(monkeypatch)
     assert {name: getattr(settings, name) for name in empty} == {
         name: Settings.model_fields[name].default for name in empty
@@ -199,22 +234,41 @@ def test_what_is_not_in_env_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_further_models_and_servers_of_env_reach_openbook(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {
-        name: f"http://{name[9:].lower().replace('_', '-')}:1/v1" for name in PASSED if name.endswith("URL")
+    roles = {
+        name for name in PASSED if name.startswith(("OPENBOOK_FAST_", "OPENBOOK_EMBED_", "OPENBOOK_RERANK_"))
     }
-    given |= {name: f"of {name}" for name in PASSED if name.endswith(("MODEL", "KEY", "PROMPT"))}
-    given |= {
+    given = {
+        name: f"http://{name[9:].lower().replace('_', '-')}:1/v1" for name in roles if name.endswith("URL")
+    }
+    given |= {name: f"of {name}" for name in roles - given.keys()}
+    assert len(given) == 10
+    further = {
         "OPENBOOK_MODELS": '{"deep": {"url": "http://10.0.0.2:8000/v1", "api_key": "k$ey"}}',
         "OPENBOOK_FALLBACK": "deep fast",
         "OPENBOOK_FALLBACK_FOR_NAMED": "true",
     }
-    assert set(given) == PASSED
-    settings = settings_with(monkeypatch, **given)
+    settings = settings_with(monkeypatch, **given, **further)
     assert settings.named == ["answer", "fast", "deep"]
     assert (settings.fallback, settings.fallback_for_named) == (("deep", "fast"), True)
     assert settings.models["deep"].api_key == "k$ey"
-    for name in set(given) - {"OPENBOOK_MODELS", "OPENBOOK_FALLBACK", "OPENBOOK_FALLBACK_FOR_NAMED"}:
-        assert str(getattr(settings, name.removeprefix("OPENBOOK_").lower())) == given[name]
+    for name, value in given.items():
+        assert str(getattr(settings, name.removeprefix("OPENBOOK_").lower())) == value
+
+
+def test_limits_and_permissions_of_env_reach_openbook(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "OPENBOOK_ANSWERS_AT_ONCE": "32",
+        "OPENBOOK_QDRANT_READ_CONSISTENCY": "majority",
+        "OPENBOOK_WARM_UP": "false",
+        "OPENBOOK_ROOTS": "/documents:/data/more",
+        "OPENBOOK_CORS_ORIGINS": "https://a.example https://b.example",
+        "OPENBOOK_LOG_FORMAT": "json",
+    }
+    settings = settings_with(monkeypatch, **given)
+    assert (settings.answers_at_once, settings.qdrant_read_consistency) == (32, "majority")
+    assert (settings.warm_up, settings.log_format) == (False, "json")
+    assert settings.roots == (Path("/documents"), Path("/data/more"))
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
 
 
 def test_the_second_model_is_started_with_its_profile_alone() -> None:

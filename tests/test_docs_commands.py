@@ -27,7 +27,7 @@ RUNS = ("up", "run", "exec", "logs", "cp", "ps", "build", "config", "stop")
 def code(text: str) -> Iterator[str]:
     """Lines that are commands: of blocks that are set in or fenced as sh, and whole ones within a line."""
     text = re.sub(r"^```(?!sh\n)\w*\n.*?^```", "", text, flags=re.M | re.S)
-    joined = text.replace("\\\n", " ")
+    joined = re.sub(r" *\\\n *", " ", text)
     for line in joined.splitlines():
         if line.startswith("    "):
             yield re.split(r"\s{2,}", line.strip())[0]
