@@ -18,17 +18,19 @@ import pytest
 
 from fake_engine import fake_engine, fake_store, ingested
 from fakes import FakeCounter, FakeEmbedder
+from house import until
 from ingest.backup.archive import MANIFEST, checked
 from ingest.backup.export import export
 from ingest.backup.restore import restore
 from ingest.backup.snapshot import back_up
 from ingest.pipeline import Ingestion
+from ingest.workers import InProcess
 from rag.collection_settings import FILE
 from rag.errors import BackupUnreadable, BadRequest, CollectionExists, DiskFull, FingerprintMismatch, NotEmpty
 from rag.ports import Index, Store
 from rag.store.server import ServerStore
+from rest import OWNER
 from service_in_process import serving
-from test_api_jobs import OWNER
 
 EMBEDDER = FakeEmbedder()
 
@@ -127,29 +129,40 @@ def test_the_other_kind_of_store_finds_the_same(data: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.process
-def test_under_writes_each_document_is_whole(data: Path, files: Path, tmp_path: Path) -> None:
+def test_under_writes_each_document_is_whole(
+    data: Path, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ingest.pipeline.Workers", lambda **_: InProcess()
+    )  # or all is saved before the first write
     with closing(fake_store(data)) as store:
         ended = threading.Event()
+        written: list[int] = []
 
         def write() -> None:
-            at = 0
             while not ended.is_set():
-                at += 1
+                at = len(written) + 1
                 text = "".join(f"## Part {n}\n\nVersion {at} of part {n}.\n\n" for n in range(1 + at % 7))
                 (files / "gauge.md").write_text(f"# gauge\n\n{text}")
                 list(Ingestion(store, EMBEDDER, FakeCounter(), "team").run([files]))
+                written.append(at)
 
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            made = [backed_up(data, store, tmp_path / f"{at}.tar") for at in range(5)]
+            made: list[Path] = []
+            for at in range(5):
+                until(lambda: len(written) > len(made))
+                made.append(backed_up(data, store, tmp_path / f"{at}.tar"))
         finally:
             ended.set()
             writer.join()
+    versions = set()
     for at, path in enumerate(made):
         with closing(fake_store(tmp_path / f"new-{at}")) as after:
             brought_back(tmp_path / f"new-{at}", after, path)
             index = after.open("team")
+            assert index.documents()
             for document in index.documents():
                 passages = index.read(document.id)
                 assert len(passages) == document.passages
@@ -160,6 +173,8 @@ def test_under_writes_each_document_is_whole(data: Path, files: Path, tmp_path: 
                     if "Version" in line
                 ]
                 assert len(set(told)) <= 1
+                versions.update(told)
+    assert len(versions) > 1, versions  # they were saved while others were written
 
 
 def rewritten(path: Path, change: str) -> None:
