@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -29,9 +29,11 @@ COLLECTION = "evaluation"
 _AT_ONCE = 256  # records whose passages are embedded together
 
 
-async def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
-    """Cancelled, it ends with the step at hand. Raises BadRequest for a file that cannot be read: figures without it
-    would be of other data."""
+async def write(rag: Rag, corpus: Corpus, begin: Begin, expected: Collection[str] = ()) -> list[FileResult]:
+    """Returns the files of ``corpus.folder`` that failed. Cancelled, it ends with the step at hand. Raises BadRequest
+    for a file that cannot be read and is named, or ``expected`` of the folder: figures without it would be of other
+    data."""
+    failed: list[FileResult] = []
     await to_end(rag.store.open, COLLECTION, create=True)
     if corpus.records:
         done = begin("writing records", len(corpus.records))
@@ -42,7 +44,11 @@ async def write(rag: Rag, corpus: Corpus, begin: Begin) -> None:
     if corpus.files:
         await _write_files(rag, list(corpus.files.values()), begin("reading files", len(corpus.files)))
     if corpus.folder:
-        await _write_folder(rag, corpus.folder, begin("reading the code", len(corpus.names)))
+        required = {source for source, name in corpus.names.items() if name in expected}
+        failed = await _write_folder(
+            rag, corpus.folder, required, begin("reading the code", len(corpus.names))
+        )
+    return failed
 
 
 def _write_records(rag: Rag, records: Sequence[Record]) -> None:
@@ -82,20 +88,33 @@ def document(rag: Rag, record: Record, collection: str) -> tuple[Document, list[
     )
 
 
-async def _write_folder(rag: Rag, folder: Path, done: Done) -> None:
+async def _write_folder(rag: Rag, folder: Path, required: Collection[str], done: Done) -> list[FileResult]:
     """As it would be read for a user: what is no text, or no code of the project's own, is left out."""
-    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run([folder])
-    async with aclosing(stepwise(run)) as events:
-        async for event in events:
-            if isinstance(event, FileResult):
-                done(1)
+    failed = []
+    async with aclosing(_read(rag, [folder], done)) as results:
+        async for result in results:
+            if result.source in required:
+                raise _unreadable(result)
+            failed.append(result)
+    return failed
 
 
 async def _write_files(rag: Rag, files: Sequence[Path], done: Done) -> None:
-    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(files)
+    async with aclosing(_read(rag, files, done)) as results:
+        async for result in results:
+            raise _unreadable(result)
+
+
+async def _read(rag: Rag, paths: Sequence[Path], done: Done) -> AsyncGenerator[FileResult, None]:
+    """Those that failed."""
+    run = Ingestion(rag.store, rag.embedder, rag.tokens, COLLECTION).run(paths)
     async with aclosing(stepwise(run)) as events:
         async for event in events:
             if isinstance(event, FileResult):
                 if event.status == "failed":
-                    raise BadRequest(f"{event.name} cannot be ingested: {event.reason}", event.hint)
+                    yield event
                 done(1)
+
+
+def _unreadable(result: FileResult) -> BadRequest:
+    return BadRequest(f"{result.name} cannot be ingested: {result.reason}", result.hint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from evals import answers, baseline, corpus, needle, retrieval
@@ -16,8 +15,10 @@ from evals.generation import served
 from evals.progress import Begin
 from evals.report import Outcome, Scores, about
 from evals.systems import Openbook, Ranker, System, halves
+from ingest.report import FileResult
 from rag.children import ModelServer
 from rag.compose import open_rag
+from rag.errors import BadRequest
 from rag.ports import ModelInfo
 from rag.question import Filter
 from rag.settings import Settings
@@ -38,13 +39,18 @@ async def evaluate_retrieval(
 async def evaluate_code(
     settings: Settings, projects: Mapping[str, Rankings], path: Path, *, seed: int, begin: Begin
 ) -> Outcome:
-    """Each project in a store of its own; its figures bear its name."""
+    """Each project in a store of its own; its figures bear its name. Raises BadRequest where there is none."""
+    if not projects:
+        raise BadRequest(f"{path} holds no project.", "file_qrels/NAME.tsv makes one; see docs/evals.md.")
     scores: Scores = {}
+    notes: list[str] = []
     counts: dict[str, int] = {}
     for name, data in projects.items():
         async with open_bench(settings) as bench:
-            ours, _ = await _written(bench, data.corpus, False, begin)
-            ours = replace(ours, among=Filter(types=data.types))
+            expected = {document for id_ in data.queries for document in data.relevant[id_]}
+            failed = await corpus.write(bench.rag, data.corpus, begin, expected)
+            notes += _left_out(name, failed)
+            ours = Openbook(bench.rag, data.corpus.names, Filter(types=data.types))
             systems: list[Ranker] = [ours, *halves(ours), Bm25Files(ours)]
             found = await retrieval.evaluate(data, systems, begin)
             for system, cases in found.items():
@@ -58,7 +64,13 @@ async def evaluate_code(
                 name: len(data.queries),
             }
             told = about(bench.rag, path, counts, None, kind=data.kind)
-    return Outcome("code", scores, told, seed)
+    return Outcome("code", scores, told, seed, notes)
+
+
+def _left_out(project: str, failed: Sequence[FileResult]) -> list[str]:
+    files = [f"{result.name} ({result.reason})" for result in failed]
+    number = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return [f"{project}: {number} could not be read and cannot be found: {', '.join(files)}"] if files else []
 
 
 async def evaluate_answers(

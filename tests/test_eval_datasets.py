@@ -272,3 +272,12 @@ def test_questions_on_code_say_where_the_code_is_to_lie(sweqa: Path) -> None:
 
 def test_rankings_of_functions_are_a_project_of_their_own(beir: Path) -> None:
     assert list(choose.code(beir)) == ["beir"]
+
+
+def test_an_option_that_the_layout_has_no_use_for_is_named(beir: Path, sweqa: Path) -> None:
+    with pytest.raises(BadRequest, match="laid out as beir, which has no use for --code and --project"):
+        choose.code(beir, sweqa / "code", "tap")
+    with pytest.raises(BadRequest, match="laid out as sweqa, which has no use for --split"):
+        choose.code(sweqa / "questions", sweqa / "code", split="dev")
+    with pytest.raises(BadRequest, match="laid out as hotpotqa, which has no use for --documents"):
+        choose.cases(beir, "hotpotqa", documents=beir)

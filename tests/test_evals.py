@@ -25,7 +25,7 @@ from fakes import FakeEmbedder, FakeGenerator, change, document, passages
 from openbook.app import app
 from rag import prompt
 from rag.answer import Rag
-from rag.errors import ModelUnavailable
+from rag.errors import BadRequest, ModelUnavailable
 from rag.question import Question
 from rag.settings import Settings
 from rag.types import Span
@@ -348,7 +348,9 @@ def test_eval_retrieval(bench: FakeGenerator, beir: Path, tmp_path: Path) -> Non
     assert bench.sent == []
 
 
-def test_eval_code_ranks_files_beside_bm25_on_whole_files(bench: FakeGenerator, tmp_path: Path) -> None:
+@pytest.fixture
+def taps(tmp_path: Path) -> Path:
+    """A project, and a question whose answer names a file of it."""
     source = tmp_path / "code" / "tap-1.0" / "src"
     source.mkdir(parents=True)
     (source / "open.py").write_text("def open_tap():\n    turn_left()\n")
@@ -357,6 +359,12 @@ def test_eval_code_ranks_files_beside_bm25_on_whole_files(bench: FakeGenerator, 
     (tmp_path / "tap.jsonl").write_text('{"question": "How is the valve shut?"}\n')
     (tmp_path / "file_qrels").mkdir()
     (tmp_path / "file_qrels" / "tap.tsv").write_text("query-id\tcorpus-id\tscore\ntap-00\tsrc/shut.py\t1\n")
+    return source
+
+
+def test_eval_code_ranks_files_beside_bm25_on_whole_files(
+    bench: FakeGenerator, tmp_path: Path, taps: Path
+) -> None:
     done = invoke(
         "code", str(tmp_path), "--code", str(tmp_path / "code"), "--json", str(tmp_path / "run.json")
     )
@@ -365,7 +373,40 @@ def test_eval_code_ranks_files_beside_bm25_on_whole_files(bench: FakeGenerator, 
     data = json.loads((tmp_path / "run.json").read_text())
     assert set(data["scores"]) == {"openbook", "cosine", "bm25", "bm25 on files"}
     assert data["about"]["data"]["tap files"] == 3
+    assert data["notes"] == []
     assert bench.sent == []
+
+
+def test_eval_code_names_the_files_that_cannot_be_read(
+    bench: FakeGenerator, tmp_path: Path, taps: Path
+) -> None:
+    for name in ("drawing", "plan"):
+        (taps / f"{name}.pdf").write_bytes(b"no PDF")
+    asked = ("code", str(tmp_path), "--code", str(tmp_path / "code"))
+    done = invoke(*asked, "--json", str(tmp_path / "run.json"))
+    data = json.loads((tmp_path / "run.json").read_text())
+    assert data["about"]["data"]["tap files"] == 3
+    (note,) = data["notes"]
+    assert note.startswith("tap: 2 files could not be read")
+    assert "src/drawing.pdf (" in note
+    assert "src/plan.pdf (" in note
+    assert "src/plan.pdf" in done.stderr.replace("\n", "")
+
+
+def test_eval_code_fails_where_a_file_that_answers_name_cannot_be_read(
+    bench: FakeGenerator, tmp_path: Path, taps: Path
+) -> None:
+    (taps / "plan.pdf").write_bytes(b"no PDF")
+    with (tmp_path / "file_qrels" / "tap.tsv").open("a") as judged:
+        judged.write("tap-00\tsrc/plan.pdf\t1\n")
+    with pytest.raises(BadRequest, match=r"src/plan\.pdf cannot be ingested: "):
+        invoke("code", str(tmp_path), "--code", str(tmp_path / "code"))
+
+
+def test_eval_code_without_a_project_says_so(bench: FakeGenerator, tmp_path: Path, taps: Path) -> None:
+    (tmp_path / "file_qrels" / "tap.tsv").unlink()
+    with pytest.raises(BadRequest, match="holds no project"):
+        invoke("code", str(tmp_path), "--code", str(tmp_path / "code"))
 
 
 @pytest.fixture

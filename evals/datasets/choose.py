@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from evals.datasets import beir, clapnq, cosqa, financebench, hotpotqa, plain, squad, sweqa
@@ -26,10 +27,13 @@ def rankings(folder: Path, split: str | None = None) -> Rankings:
 def code(
     folder: Path, sources: Path | None = None, project: str | None = None, split: str | None = None
 ) -> dict[str, Rankings]:
-    """By project. Raises BadRequest, also where the folder has none of the layouts."""
+    """By project. Raises BadRequest, also where the folder has none of the layouts, or one without a use for an
+    option that is given."""
     if not sweqa.is_sweqa(folder):
         found = rankings(folder, split)
+        _refuse(folder, found.kind, {"--code": sources, "--project": project})
         return {found.kind: found}
+    _refuse(folder, "sweqa", {"--split": split})
     if sources is None:
         raise BadRequest(
             f"{folder} holds questions on code that it does not hold.",
@@ -39,8 +43,11 @@ def code(
 
 
 def cases(path: Path, kind: CasesKind | None = None, documents: Path | None = None) -> Cases:
-    """Raises BadRequest, also where the file or folder has none of the layouts."""
+    """Raises BadRequest, also where the file or folder has none of the layouts, or one that has no use for
+    ``documents``."""
     chosen = kind or _kind(path)
+    if chosen and chosen != "jsonl":
+        _refuse(path, chosen, {"--documents": documents})
     if chosen == "hotpotqa":
         return hotpotqa.load(path, None)
     if chosen == "financebench":
@@ -65,3 +72,11 @@ def _kind(path: Path) -> CasesKind | None:
     if financebench.is_financebench(path):
         return "financebench"
     return "clapnq" if clapnq.is_clapnq(path) else None
+
+
+def _refuse(path: Path, kind: str, options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise BadRequest(
+            f"{path} is laid out as {kind}, which has no use for {' and '.join(given)}.", "Leave that out."
+        )
