@@ -6,7 +6,7 @@ Starts the simulator (docs/simulator.md), so fast that a prompt takes millisecon
 on 127.0.0.1. Each client asks again as soon as it has its answer. Overhead is what a client waits beyond the wait for
 its turn, the first token and the pieces after it, as the receipt has them: HTTP, retrieval, packing, citing, and the
 wait for a processor. Blocks of the event loop are the service's own measurement (docs/observe.md), RSS is that of the
-service's process. Exit code 1 where a question or an upload failed.
+service's process. Exit code 1 where a question or an upload failed, or the service did not start or did not end with 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +43,7 @@ OPENBOOK = Path(sys.prefix) / "bin" / "openbook"
 MODEL = beside_environment(".models") / "SmolLM2-135M-Instruct"
 SETTLED_S = 30.0  # after which memory should not grow
 WAIT_S = 300.0  # for a reply, before it counts as none
+START_S, STOP_S = 120.0, 90.0
 UPLOAD_EVERY_S = 2.0
 RAMP_S = 2.0  # in which the clients begin, one after the other
 
@@ -88,24 +89,36 @@ def corpus(folder: Path, files: int) -> list[str]:
 
 @contextmanager
 def child(*arguments: str, ready: str, log: Path, **environment: str) -> Iterator[int]:
+    """A command of openbook's, which is ended by SIGTERM. Raises SystemExit where it is not ready in time, or where
+    ``serve`` does not end with 0."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             [OPENBOOK, *arguments], env=os.environ | environment, stdout=out, stderr=out
         )
     try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            with suppress(httpx.HTTPError):
-                if httpx.get(ready).status_code == 200:
-                    break
-            if process.poll() is not None:
-                raise SystemExit(f"{arguments} ended: {log.read_text()[-2000:]}")
+        deadline = time.monotonic() + START_S
+        while not _is_ready(ready):
+            if process.poll() is not None or time.monotonic() > deadline:
+                what = "is not ready" if process.poll() is None else "ended"
+                raise SystemExit(f"openbook {arguments[0]} {what}: {log.read_text()[-2000:]}")
             time.sleep(0.2)
         yield process.pid
     finally:
         process.terminate()
-        if (code := process.wait(90)) and arguments[0] == "serve":
-            print(f"{arguments[0]} ended with exit code {code}")
+        try:
+            code = process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+    if code and arguments[0] == "serve":
+        raise SystemExit(f"openbook serve ended with exit code {code}: {log.read_text()[-2000:]}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 async def ask(url: str, question: str, seen: Seen) -> None:
