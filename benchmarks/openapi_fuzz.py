@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from fake_engine import REPLY, fake_engine, ingested
 from fakes import FakeGenerator
-from openapi_fuzz import Fuzz, known, served
+from live import served
+from openapi_fuzz import Fuzz, known
 
 EXAMPLES = 10  # of each operation, good and bad, with a key and without, in a round
 

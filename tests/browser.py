@@ -15,16 +15,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from fake_engine import engine_over, fake_store
+from fake_engine import fake_engine
 from fakes import Costly, FakeGenerator, change
 from ingest.workers import InProcess
-from live import Live, live
+from live import Live, served
 from rag.errors import ModelUnavailable
 from rag.ports import Delta, Message, ModelInfo
 from rag.question import GREEDY, Sampling
 from rag.types import Usage
 
-START_S = 60
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # as scripts/setup.sh looks for them
 
 
@@ -72,37 +71,14 @@ class Talker(FakeGenerator):
 @contextmanager
 def talking(folder: Path, talker: Talker) -> Iterator[Live]:
     """A service that reads files in its own process, with a model whose speed is known."""
-    started: list[Live] = []
-    ready, ended = threading.Event(), threading.Event()
-
-    async def run() -> None:
-        store = fake_store(folder)
-        engine = engine_over(store, folder, talker)
-        change(engine.rag, serving=replace(engine.rag.serving, costs=Costly(0.1, per_token=0.001)))
-        try:
-            async with asyncio.timeout(START_S) as starting, live(engine) as service:
-                starting.reschedule(None)
-                started.append(service)
-                ready.set()
-                await asyncio.to_thread(ended.wait)
-        finally:
-            ready.set()
-            engine.rag.conversations.close()
-            store.close()
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ingest.pipeline.Workers", lambda **_: InProcess())
         patch.setattr("ingest.parse.read_again", lambda *_: None)
         patch.setattr("ingest.uploads.RESERVE_BYTES", 0)
-        thread = threading.Thread(target=lambda: asyncio.run(run()))
-        thread.start()
-        try:
-            ready.wait()
-            assert started, "the service did not start"
-            yield started[0]
-        finally:
-            ended.set()
-            thread.join()
+        with fake_engine(folder, talker) as engine:
+            change(engine.rag, serving=replace(engine.rag.serving, costs=Costly(0.1, per_token=0.001)))
+            with served(engine) as service:
+                yield service
 
 
 def executable() -> str:

@@ -11,6 +11,8 @@ from fakes import FakeCounter, FakeEmbedder, FakeGenerator, FakeRelay, rag_of
 from ingest.pipeline import Ingestion
 from ingest.report import Report
 from rag.answer import Limits
+from rag.answers import FILE as ANSWERS
+from rag.answers import Answers
 from rag.children import Children
 from rag.collection_settings import FILE, CollectionSettings
 from rag.compose import Engine
@@ -61,6 +63,19 @@ def fake_engine(folder: Path, generator: FakeGenerator | None = None) -> Iterato
     finally:
         engine.rag.conversations.close()
         store.close()
+
+
+@contextmanager
+def keeping_answers(folder: Path, generator: FakeGenerator, most: int) -> Iterator[Engine]:
+    """One that has read a document about a gauge, and keeps past answers."""
+    (folder / "gauge.md").write_text("The battery of the gauge lasts 400 days.")
+    with fake_engine(folder, generator) as engine:
+        engine.rag.answers = answers = Answers(folder / ANSWERS, most)
+        ingested(engine, folder / "gauge.md")
+        try:
+            yield engine
+        finally:
+            answers.close()
 
 
 def opener(generator: FakeGenerator | None = None) -> Callable[[Settings, str], object]:

@@ -24,9 +24,9 @@ def corpus(folder: Path, version: str, files: int = 8) -> Path:
     return folder
 
 
-def environment(llm_url: str) -> dict[str, str]:
+def environment(llm_url: str, **settings: str) -> dict[str, str]:
     own = {"OPENBOOK_LLM_URL": llm_url, "OPENBOOK_TOKENIZER": "", "OMP_NUM_THREADS": "2"}
-    return dict(os.environ) | own | {"OPENBOOK_STOP_GRACE_S": "1"}
+    return dict(os.environ) | own | {"OPENBOOK_STOP_GRACE_S": "1"} | settings
 
 
 @contextmanager
@@ -34,18 +34,23 @@ def houses(folder: Path, llm_url: str) -> Iterator[Callable[..., Service]]:
     """What makes a service that is not started yet; those that run at the end are killed."""
     made: list[Service] = []
 
-    def service(name: str = "own", url: str = llm_url) -> Service:
+    def service(name: str = "own", url: str = llm_url, **settings: str) -> Service:
         (folder / name).mkdir(exist_ok=True)
-        made.append(Service(folder / name, environment(url)))
+        made.append(Service(folder / name, environment(url, **settings)))
         return made[-1]
 
     try:
         yield service
     finally:
-        for running in made:
-            if running.process and running.process.poll() is None:
-                running.process.kill()
-                running.process.wait()
+        for each in made:
+            killed(each)
+
+
+def killed(service: Service) -> None:
+    """If it still runs."""
+    if service.process and service.process.poll() is None:
+        service.process.kill()
+        service.process.wait()
 
 
 def until(what: Callable[[], object], seconds: float = 60) -> None:

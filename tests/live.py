@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from api.app import create_app
 from api.serve import bound, config_of
 from rag.compose import Engine
 from rag.owner import claim
+
+START_S = 60
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,30 @@ async def live(engine: Engine, roots: Sequence[Path] = ()) -> AsyncIterator[Live
         finally:
             server.should_exit = True
             await running
+
+
+@contextmanager
+def served(engine: Engine) -> Iterator[Live]:
+    """For those who do not wait on an event loop: it has one of its own, in a thread."""
+    ready, ended = threading.Event(), threading.Event()
+    started: list[Live] = []
+
+    async def serve() -> None:
+        try:
+            async with asyncio.timeout(START_S) as starting, live(engine) as service:
+                starting.reschedule(None)
+                started.append(service)
+                ready.set()
+                await asyncio.to_thread(ended.wait)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        ready.wait()
+        assert started, "the service did not start"
+        yield started[0]
+    finally:
+        ended.set()
+        thread.join()

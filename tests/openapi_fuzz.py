@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from live import Live, live
 from rag.compose import Engine
 
 CHECKS = [
@@ -39,28 +35,6 @@ Operation = APIOperation[Any, Any, Any, Any]
 AnyCase = Case[Any]
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 LONGEST_S = 60.0  # of a call
-
-
-@contextmanager
-def served(engine: Engine) -> Iterator[Live]:
-    """On a socket, in a thread with an event loop of its own."""
-    up, down = threading.Event(), threading.Event()
-    found: list[Live] = []
-
-    async def serve() -> None:
-        async with live(engine) as service:
-            found.append(service)
-            up.set()
-            await asyncio.to_thread(down.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert up.wait(60)
-        yield found[0]
-    finally:
-        down.set()
-        thread.join()
 
 
 def known(engine: Engine) -> dict[str, Sequence[str]]:

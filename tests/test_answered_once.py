@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,15 @@ import httpx
 import pytest
 
 from api.idempotency import REPLAYED
-from fake_engine import REPLY, engine_over, fake_store, ingested
+from fake_engine import REPLY, keeping_answers
 from fakes import FakeGenerator
 from live import live
 from openbook.client import AsyncClient
-from rag.answers import FILE, Answers
+from rag.answers import Answers
 from rag.compose import Engine
 from rag.errors import ModelUnavailable
 from rag.ports import Delta
-from service_in_process import serving
-from test_api_collections import problem
-from test_api_jobs import OWNER
+from rest import OWNER, problem, reached
 
 pytestmark = pytest.mark.process
 
@@ -52,22 +50,8 @@ def generator() -> FakeGenerator:
 
 @pytest.fixture
 def engine(tmp_path: Path, generator: FakeGenerator) -> Iterator[Engine]:
-    store = fake_store(tmp_path)
-    (tmp_path / "gauge.md").write_text("The battery of the gauge lasts 400 days.")
-    engine = engine_over(store, tmp_path, generator)
-    engine.rag.answers = Answers(tmp_path / FILE, most=10)
-    ingested(engine, tmp_path / "gauge.md")
-    yield engine
-    engine.rag.answers.close()
-    store.close()
-
-
-@asynccontextmanager
-async def reached(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as app:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-            yield client
+    with keeping_answers(tmp_path, generator, 10) as engine:
+        yield engine
 
 
 async def asked(client: httpx.AsyncClient, headers: dict[str, str] = KEY, **more: Any) -> httpx.Response:

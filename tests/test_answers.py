@@ -12,8 +12,8 @@ from fake_engine import engine_over, fake_store, ingested
 from rag.answers import FILE, Answers
 from rag.errors import AnswerNotFound
 from rag.types import Answer, Receipt
+from rest import OWNER
 from service_in_process import serving
-from test_api_jobs import OWNER
 
 RECEIPT = Receipt("c", 1, 1, 1, (), (), 0, 0, "a model", None)
 

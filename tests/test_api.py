@@ -33,10 +33,10 @@ from rag.ports import Message as Prompt
 from rag.question import GREEDY, Sampling
 from rag.remote import Remote
 from rag.store.edge import EdgeStore
+from rest import OWNER, problem
 
 pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
 
-OWNER = {"Authorization": f"Bearer {TOKEN}"}
 TEXT = "# Gauge\n\nThe battery of the gauge lasts 400 days — even in winter.\n"
 
 
@@ -114,17 +114,6 @@ async def events(
     async with aconnect_sse(client, "POST", path, json=body, **more) as source:
         assert source.response.status_code == 200
         return [event async for event in source.aiter_sse()]
-
-
-def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
-    assert body["status"] == status
-    assert body["code"] == code
-    assert body["detail"]
-    assert body["title"]
-    return body
 
 
 # --- answers -----------------------------------------------------------------------------------------------
@@ -277,7 +266,7 @@ async def test_a_body_that_would_fill_the_memory_is_not_read(
             yield b"x" * 100_000
 
     content: Any = b"x" * 10_000_000 if declared else endless()
-    told = problem(await client.post("/v1/answer", content=content), 413, "BadRequest")
+    told = problem(await client.post("/v1/answer", content=content), 413, "BadRequest", hinted=False)
     assert "over 1,048,576 bytes" in told["detail"]
     assert taken < 100
 
@@ -302,7 +291,7 @@ BAD_BODIES: list[tuple[bytes, str]] = [
 async def test_an_invalid_body_is_explained_and_not_echoed(client: httpx.AsyncClient) -> None:
     for body, expected in BAD_BODIES:
         response = await client.post("/v1/answer", content=body, headers={"content-type": "application/json"})
-        told = problem(response, 422 if expected else 400, "BadRequest")
+        told = problem(response, 422 if expected else 400, "BadRequest", hinted=False)
         assert expected in told["detail"]
         assert "secret words" not in response.text
         assert len(response.content) < 1500

@@ -22,8 +22,7 @@ from ingest.workers import InProcess
 from openapi_check import mismatches
 from rag.compose import Engine
 from rag.errors import CollectionBusy
-from service_in_process import serving
-from test_api_jobs import OWNER, ended
+from rest import OWNER, ended, problem, reached
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
 
@@ -46,17 +45,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as app:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-            yield client
-
-
-def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    body: dict[str, Any] = response.json()
-    assert (response.status_code, body["code"]) == (status, code), body
-    assert body["hint"]
-    return body
+    async with reached(engine) as client:
+        yield client
 
 
 async def test_made_listed_and_shown(client: httpx.AsyncClient) -> None:

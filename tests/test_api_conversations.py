@@ -13,17 +13,17 @@ import httpx
 import pytest
 
 from api.app import create_app
-from fake_engine import REPLY, TOKEN, fake_engine, ingested
+from fake_engine import REPLY, fake_engine, ingested
 from fakes import FakeGenerator
 from rag import wire
 from rag.compose import Engine
 from rag.conversations import Transcript
 from rag.ports import Delta, Message
 from rag.question import GREEDY, Sampling
+from rest import OWNER, problem
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
 
-OWNER = {"Authorization": f"Bearer {TOKEN}"}
 ASKED = {"question": "How long does the battery last?"}
 
 
@@ -83,12 +83,6 @@ async def begun(client: httpx.AsyncClient) -> str:
     id_ = made.json()["id"]
     assert made.headers["location"] == f"/v1/conversations/{id_}"
     return str(id_)
-
-
-def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    told: dict[str, Any] = response.json()
-    assert (response.status_code, told["code"]) == (status, code), told
-    return told
 
 
 async def test_turns_are_kept_with_their_answers(engine: Engine, client: httpx.AsyncClient) -> None:

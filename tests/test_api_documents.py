@@ -15,9 +15,7 @@ from fakes import document
 from ingest.listed import Wanted, page
 from ingest.workers import InProcess
 from rag.compose import Engine
-from service_in_process import serving
-from test_api_collections import problem
-from test_api_jobs import OWNER, ended
+from rest import OWNER, ended, problem, reached
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
 
@@ -52,11 +50,8 @@ def engine(tmp_path: Path, folder: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as app:
-        transport = httpx.ASGITransport(app)
-        url = "http://127.0.0.1:8080"
-        async with httpx.AsyncClient(transport=transport, base_url=url, headers=OWNER) as client:
-            yield client
+    async with reached(engine, OWNER) as client:
+        yield client
 
 
 async def listed(client: httpx.AsyncClient, **params: Any) -> list[str]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,17 +14,16 @@ from httpx_sse import aconnect_sse
 from starlette.types import Receive, Scope, Send
 
 from api.app import create_app
-from fake_engine import TOKEN, engine_over, fake_store
+from fake_engine import engine_over, fake_store
 from git_house import Repo
 from ingest.jobs import Jobs
 from rag.collection_settings import REPOSITORIES
 from rag.compose import Engine
 from rag.errors import StoreUnavailable
 from rag.repository import load
+from rest import OWNER, Slow, ended
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
-
-OWNER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @asynccontextmanager
@@ -62,15 +59,6 @@ def files(tmp_path: Path, *names: str) -> Path:
     for name in names:
         (folder / name).write_text(f"What {name} says.\n")
     return folder
-
-
-async def ended(client: httpx.AsyncClient, id_: str) -> dict[str, Any]:
-    for _ in range(200):
-        reply: dict[str, Any] = (await client.get(f"/v1/jobs/{id_}")).json()
-        if reply["job"]["state"] in ("done", "failed", "cancelled"):
-            return reply
-        await asyncio.sleep(0.02)
-    raise AssertionError(reply)
 
 
 async def test_a_job_is_done_and_says_what_happened_to_each_file(engine: Engine, tmp_path: Path) -> None:
@@ -131,21 +119,6 @@ async def test_a_job_can_be_followed_from_any_time(engine: Engine, tmp_path: Pat
             assert sorted(named) == ["files/a.md", "files/b.txt"]  # in the order in which they were read
             assert events[-1][0] == "job"
             assert events[-1][1]["job"]["state"] == "done"
-
-
-class Slow:
-    """An embedder that waits to be let on."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.entered, self.go_on = threading.Event(), threading.Event()
-        embedder = engine.rag.embedder
-        self._embed, self._embedder = embedder.embed, embedder
-        embedder.embed = self.embed  # type: ignore[method-assign]
-
-    def embed(self, texts: Any) -> Any:
-        self.entered.set()
-        assert self.go_on.wait(10)
-        return self._embed(texts)
 
 
 async def test_cancelled_between_two_files(engine: Engine, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ingest import uploads
 from ingest.workers import InProcess
 from openapi_check import mismatches
 from rag.compose import Engine
-from test_api_jobs import OWNER, Slow, ended
+from rest import OWNER, Slow, ended, problem
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
 
@@ -74,14 +74,6 @@ async def send(client: httpx.AsyncClient, *files: tuple[str, bytes], **params: s
     return await client.post(
         "/v1/uploads", params={"collection": "c"} | params, files=[("files", file) for file in files]
     )
-
-
-def problem(response: httpx.Response, status: int, code: str) -> str:
-    assert response.headers["content-type"] == "application/problem+json", response.text
-    body: dict[str, Any] = response.json()
-    assert (response.status_code, body["status"], body["code"]) == (status, status, code)
-    assert body["hint"]
-    return str(body["detail"])
 
 
 def kept(folder: Path) -> list[str]:
@@ -137,7 +129,7 @@ async def test_a_hostile_name_is_named_and_nothing_is_kept(
     client: httpx.AsyncClient, tmp_path: Path, name: str
 ) -> None:
     before = sorted(tmp_path.parent.iterdir())
-    told = problem(await send(client, ("fine.md", b"x"), (name, b"x")), 400, "BadFileName")
+    told = problem(await send(client, ("fine.md", b"x"), (name, b"x")), 400, "BadFileName")["detail"]
     assert "evil" in told or "eee" in told
     assert kept(tmp_path) == []
     assert sorted(tmp_path.parent.iterdir()) == before
@@ -146,7 +138,7 @@ async def test_a_hostile_name_is_named_and_nothing_is_kept(
 
 async def test_what_is_refused(client: httpx.AsyncClient, tmp_path: Path) -> None:
     twice = await send(client, ("a.md", b"x"), ("a.md", b"y"))
-    assert "'a.md'" in problem(twice, 400, "BadFileName")
+    assert "'a.md'" in problem(twice, 400, "BadFileName")["detail"]
     problem(await send(client, ("a.md", b"x"), collection="../c"), 400, "BadName")
     problem(await client.post("/v1/uploads", json={"paths": ["/"]}), 400, "BadRequest")
     problem(await client.post("/v1/uploads", data={"files": "text"}), 400, "BadRequest")
@@ -188,7 +180,8 @@ async def test_no_more_is_taken_than_was_set_whatever_is_declared(
     headers = {"content-type": "multipart/form-data; boundary=x"}
     if declared:
         headers["content-length"] = str(10**6)
-    told = problem(await client.post("/v1/uploads", content=body(), headers=headers), 413, "UploadTooLarge")
+    reply = await client.post("/v1/uploads", content=body(), headers=headers)
+    told = problem(reply, 413, "UploadTooLarge")["detail"]
     assert "100,000 bytes" in told
     assert taken == (0 if declared else 10)
     assert kept(tmp_path) == []
@@ -200,7 +193,7 @@ async def test_a_full_disk_is_told(
     client: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "RESERVE_BYTES", 2**60)
-    assert "disk" in problem(await send(client, ("a.md", b"x")), 507, "DiskFull")
+    assert "disk" in problem(await send(client, ("a.md", b"x")), 507, "DiskFull")["detail"]
     assert kept(tmp_path) == []
 
 
@@ -229,7 +222,7 @@ async def test_a_disk_that_fills_up_within_a_file_is_told_and_nothing_is_left(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", full)
         reply = await send(client, ("a.md", b"x" * 50_000))
-    assert "disk" in problem(reply, 507, "DiskFull")
+    assert "disk" in problem(reply, 507, "DiskFull")["detail"]
     assert kept(tmp_path) == []
     assert (await send(client, ("a.md", b"x"))).status_code == 202  # there is room again
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from house import houses
 from service import OPENBOOK, Service
 from stub_llm import StubLlm, stub_llm
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.models]
 
 REPLY = "The pump of station 3 is checked every 3 weeks [1]."
 QUESTION = "How often is the pump of station 3 checked?"
@@ -34,12 +35,10 @@ def llm() -> Iterator[StubLlm]:
 def house(llm: StubLlm, tmp_path: Path) -> Iterator[Service]:
     """A data folder with one document; its service is not started yet."""
     (tmp_path / "station.md").write_text("# Station 3\n\nThe pump of station 3 is checked every 3 weeks.\n")
-    service = Service(tmp_path, dict(os.environ) | {"OPENBOOK_LLM_URL": llm.url, "TERM": "dumb"})
-    service.run("ingest", str(tmp_path / "station.md"))
-    yield service
-    if service.process and service.process.poll() is None:
-        service.process.kill()
-        service.process.wait()
+    with houses(tmp_path, llm.url) as make:
+        service = make(TERM="dumb")
+        service.run("ingest", str(tmp_path / "station.md"))
+        yield service
 
 
 class Typist:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,15 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
-from rag import owner
+from house import environment, houses, killed, serving, until
 from service import OPENBOOK, Service, free_port
 from stub_llm import StubLlm, stub_llm
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.models]
 
 REPLY = "The pump of station 3 is checked every 3 weeks [1]."
 ASKED = {"question": "How often is the pump of station 3 checked?", "stream": True}
+USUAL = {"OPENBOOK_WARM_UP": "0", "OPENBOOK_STOP_GRACE_S": "30"}
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +39,14 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment(llm_url: str, **settings: str) -> dict[str, str]:
-    return (
-        dict(os.environ)
-        | {"OPENBOOK_LLM_URL": llm_url, "OMP_NUM_THREADS": "2", "OPENBOOK_WARM_UP": "0"}
-        | settings
-    )
-
-
 @contextmanager
 def up(folder: Path, llm_url: str, **settings: str) -> Iterator[Service]:
-    service = Service(folder, environment(llm_url, **settings)).start()
+    service = Service(folder, environment(llm_url, **USUAL | settings)).start()
     try:
         yield service.wait_ready(120)
         assert service.stop(timeout_s=30) == 0
     finally:
-        if service.process and service.process.poll() is None:
-            service.stop(signal.SIGKILL)  # or the next one finds its folder in use
+        killed(service)  # or the next one finds its folder in use
     assert "Traceback" not in service.log.read_text()
 
 
@@ -90,13 +81,6 @@ class Asking:
     def last(self) -> tuple[str, dict[str, Any]]:
         self._thread.join(60)
         return self.events[-1].event, json.loads(self.events[-1].data)
-
-
-def until(what: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 # --- being stopped ----------------------------------------------------------------------------------------------
@@ -214,14 +198,10 @@ def test_a_model_server_that_is_killed_within_an_answer_is_used_again_when_it_is
 
 
 def test_a_qdrant_server_that_does_not_answer_is_told_in_time(tmp_path: Path, llm: StubLlm) -> None:
-    with closing(
-        socket.create_server(("127.0.0.1", 0), backlog=64)
-    ) as silent:  # takes connections, says nothing
-        settings = {
-            "OPENBOOK_QDRANT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "OPENBOOK_STORE_TIMEOUT_S": "1",
-        }  # fmt: skip
-        service = Service(tmp_path, environment(llm.url, **settings)).start()
-        until(lambda: (record := owner.find(service.data)) is not None and record.url is not None)
+    silent = socket.create_server(("127.0.0.1", 0), backlog=64)  # takes connections, says nothing
+    with closing(silent), houses(tmp_path, llm.url) as make:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        service = serving(make(OPENBOOK_QDRANT_URL=url, OPENBOOK_STORE_TIMEOUT_S="1"))
         began = time.monotonic()
         reply = httpx.post(f"{service.url}/v1/answer", json=ASKED, timeout=60)
         assert (reply.status_code, reply.json()["code"]) == (503, "StoreUnavailable")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from fake_engine import engine_over, fake_store
 from ingest.workers import InProcess
 from rag.compose import Engine
 from rag.errors import IdempotencyKeyBusy
-from service_in_process import serving
-from test_api_collections import problem
-from test_api_jobs import OWNER
+from rest import OWNER, problem, reached
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
 
@@ -38,17 +35,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     store.close()
 
 
-@asynccontextmanager
-async def reached(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as app:
-        transport = httpx.ASGITransport(app)
-        url = "http://127.0.0.1:8080"
-        async with httpx.AsyncClient(transport=transport, base_url=url, headers=OWNER) as client:
-            yield client
-
-
 async def test_the_same_request_is_done_once(engine: Engine) -> None:
-    async with reached(engine) as client:
+    async with reached(engine, OWNER) as client:
         first = await client.post("/v1/collections", json={"collection": "a"}, headers=KEY)
         again = await client.post("/v1/collections", json={"collection": "a"}, headers=KEY)
         assert (again.status_code, again.content) == (201, first.content)
@@ -62,13 +50,13 @@ async def test_the_same_request_is_done_once(engine: Engine) -> None:
         problem(other, 422, "IdempotencyKeyReused")
         elsewhere = await client.post("/v1/conversations", json={}, headers=KEY)
         problem(elsewhere, 422, "IdempotencyKeyReused")
-    async with reached(engine) as client:
+    async with reached(engine, OWNER) as client:
         later = await client.post("/v1/collections", json={"collection": "a"}, headers=KEY)
         assert (later.status_code, later.content) == (201, first.content)
 
 
 async def test_what_failed_is_tried_again_and_a_key_is_the_callers_own(engine: Engine) -> None:
-    async with reached(engine) as client:
+    async with reached(engine, OWNER) as client:
         wrong = await client.post("/v1/collections", json={"collection": "A!"}, headers=KEY)
         problem(wrong, 400, "BadName")
         assert (await client.post("/v1/conversations", json={}, headers=KEY)).status_code == 201
@@ -90,7 +78,7 @@ async def test_who_may_no_longer_write_gets_no_kept_reply(
     monkeypatch.setattr("api.authentication.FRESH_S", 0)
     keys = Keys(tmp_path / KEYS)
     held = {**KEY, "Authorization": f"Bearer {keys.add('held', ['write'])[1]}"}
-    async with reached(engine) as client:
+    async with reached(engine, OWNER) as client:
         made = await client.post("/v1/collections", json={"collection": "a"}, headers=held)
         assert made.status_code == 201
         keys.revoke("held")
@@ -100,7 +88,7 @@ async def test_who_may_no_longer_write_gets_no_kept_reply(
 
 
 async def test_after_a_day_a_key_is_new(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with reached(engine) as client:
+    async with reached(engine, OWNER) as client:
         first = (await client.post("/v1/conversations", json={}, headers=KEY)).json()
         monkeypatch.setattr(idempotency, "KEPT_S", -1)
         assert (await client.post("/v1/conversations", json={}, headers=KEY)).json() != first
@@ -128,7 +116,7 @@ async def test_an_upload_is_known_by_its_files_however_they_are_sent(engine: Eng
         parts = [("files", file) for file in files]
         return await client.post("/v1/uploads", params={"collection": "c"}, files=parts, headers=KEY)
 
-    async with reached(engine) as client:
+    async with reached(engine, OWNER) as client:
         first = await send(client, ("a.md", b"Text of a."), ("b.md", b""))
         again = await send(client, ("a.md", b"Text of a."), ("b.md", b""))
         assert (again.status_code, again.json()) == (202, first.json())

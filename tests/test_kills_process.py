@@ -9,10 +9,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import Any
 
 import httpx
@@ -140,12 +140,34 @@ def test_a_job_is_done_though_the_service_is_killed_in_the_middle(
 # --- uploads ----------------------------------------------------------------------------------------------------
 
 
-def uploading(service: Service, **arguments: Any) -> httpx.Response:
+def key_of(service: Service) -> dict[str, str]:
     record = owner.find(service.data)
     assert record
-    headers = {"Authorization": f"Bearer {record.token}"}
-    url = f"{service.url}/v1/uploads?collection=team"
-    return httpx.post(url, headers=headers | arguments.pop("headers", {}), timeout=60, **arguments)
+    return {"Authorization": f"Bearer {record.token}"}
+
+
+def uploading(service: Service, headers: dict[str, str], **arguments: Any) -> httpx.Response:
+    return httpx.post(f"{service.url}/v1/uploads?collection=team", headers=headers, timeout=60, **arguments)
+
+
+@contextmanager
+def killed_after(service: Service, seconds: float) -> Iterator[None]:
+    """Connections may end within, but none before it is killed."""
+    struck = Event()
+
+    def strike() -> None:
+        struck.set()
+        service.stop(signal.SIGKILL)
+
+    killer = Timer(seconds, strike)
+    killer.start()
+    try:
+        yield
+    except (httpx.NetworkError, httpx.RemoteProtocolError):
+        if not struck.is_set():
+            raise
+    finally:
+        killer.join()
 
 
 def batch(number: int) -> dict[str, bytes]:
@@ -171,14 +193,12 @@ def test_killed_at_any_moment_every_upload_is_whole_and_ingested_or_not_there(
     for _ in range(3):
         serving(house)
         assert not (house.data / "files" / ".incoming").exists()
-        killer = Timer(moments.uniform(0, 0.3), house.stop, [signal.SIGKILL])
-        killer.start()
-        with suppress(httpx.TransportError, AssertionError):  # it is killed; then nobody owns the folder
+        headers = key_of(house)
+        with killed_after(house, moments.uniform(0, 0.3)):
             for number in islice(numbers, 4):
-                reply = uploading(house, files=as_parts(batch(number)))
-                assert reply.status_code == 202, reply.text
+                reply = uploading(house, headers, files=as_parts(batch(number)))
+                assert reply.status_code == 202, (seed, reply.text)
                 accepted.append(number)
-        killer.join()
     serving(house)
     for given in house.json("jobs")["jobs"]:
         if given["job"]["state"] == "failed":  # killed at one file three times, it is not tried unasked again
@@ -228,8 +248,8 @@ def test_a_client_hears_that_it_sends_too_much(make: Callable[..., Service]) -> 
 
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     for arguments in (
-        {"files": as_parts({"a.md": b"x" * 30_000_000})},
-        {"content": chunks(), "headers": headers},
+        {"files": as_parts({"a.md": b"x" * 30_000_000}), "headers": key_of(house)},
+        {"content": chunks(), "headers": key_of(house) | headers},
     ):
         reply = uploading(house, **arguments)
         assert (reply.status_code, reply.json()["code"]) == (413, "UploadTooLarge")

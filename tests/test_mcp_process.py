@@ -111,6 +111,7 @@ def start(tmp_path: Path, files: Path, llm: StubLlm) -> Iterator[Callable[[], Sp
         yield lambda: stack.enter_context(closing(Spoken(tmp_path / "data", llm, files)))
 
 
+@pytest.mark.models
 def test_a_service_of_its_own_is_found_by_others_and_ends_with_it(
     tmp_path: Path, files: Path, start: Callable[[], Spoken]
 ) -> None:

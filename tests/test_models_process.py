@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from httpx_sse import connect_sse
 
+from house import houses, until
 from rag.served import RETRY_S
 from service import Service
 from stub_llm import StubLlm, stub_llm
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.models]
 
 ASKED = {"question": "How long does the battery last?"}
 
@@ -36,17 +35,13 @@ def deep() -> Iterator[StubLlm]:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, answering: StubLlm, deep: StubLlm) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("models")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBOOK_")}
-    environment |= {
-        "OPENBOOK_LLM_URL": answering.url,
-        "OPENBOOK_MODELS": json.dumps({"deep": {"url": deep.url}}),
-        "OPENBOOK_FALLBACK": "deep",
-    }
-    running = Service(folder, environment).start().wait_ready()
     (folder / "manual.txt").write_text("The battery of the gauge lasts 400 days.\n")
-    running.run("ingest", str(folder / "manual.txt"))
-    yield running
-    running.stop()
+    further = json.dumps({"deep": {"url": deep.url}})
+    with houses(folder, answering.url) as make:
+        running = make(OPENBOOK_MODELS=further, OPENBOOK_FALLBACK="deep").start().wait_ready()
+        running.run("ingest", str(folder / "manual.txt"))
+        yield running
+        assert running.stop() == 0
 
 
 def asked(service: Service, **more: object) -> Any:
@@ -73,11 +68,11 @@ def test_one_goes_away_is_replaced_and_comes_back(service: Service, answering: S
     assert (verdicts["model"], verdicts["model deep"]) == ("fail", "ok")
     with stub_llm("The large one is back [1].", port) as back:
         assert asked(service, model="answer")["text"].startswith("The large one is back")
-        wait_until(lambda: asked(service)["receipt"]["answered_by"] == "answer")
+        until(lambda: asked(service)["receipt"]["answered_by"] == "answer", 3 * RETRY_S)
         back.mute = True  # ends each reply before its first word
         assert said(service) == "The deep one says 400 days [1]."
         back.mute, back.cut = False, True
-        wait_until(lambda: said(service) == "The")  # what has been said is not said again by another
+        until(lambda: said(service) == "The", 3 * RETRY_S)  # what has been said is not said again by another
 
 
 def said(service: Service) -> str:
@@ -88,10 +83,3 @@ def said(service: Service) -> str:
     ):
         events = [(event.event, json.loads(event.data)) for event in source.iter_sse()]
     return "".join(data["text"] for name, data in events if name == "piece")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 3 * RETRY_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)

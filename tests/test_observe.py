@@ -27,8 +27,8 @@ from rag.compose import Engine
 from rag.correlation import Correlation, correlated
 from rag.errors import ModelUnavailable
 from rag.store.edge import EdgeStore
+from rest import OWNER
 from service_in_process import serving
-from test_api_jobs import OWNER
 
 QUESTION = "How long does the secret battery last?"
 REPLY = "The battery lasts 30 days [1]."

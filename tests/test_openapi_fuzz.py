@@ -11,7 +11,8 @@ from schemathesis import GenerationMode
 
 from fake_engine import REPLY, fake_engine, ingested
 from fakes import FakeGenerator
-from openapi_fuzz import Fuzz, known, served
+from live import served
+from openapi_fuzz import Fuzz, known
 
 pytestmark = pytest.mark.process
 

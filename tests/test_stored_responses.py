@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,17 @@ import pytest
 
 from api.keys import FILE as KEYS
 from api.keys import Keys
-from fake_engine import REPLY, TOKEN, engine_over, fake_store, ingested
+from fake_engine import REPLY, keeping_answers
 from fakes import FakeGenerator
 from openapi_check import mismatches
-from rag.answers import FILE, Answers
+from rag.answers import Answers
 from rag.compose import Engine
-from service_in_process import serving
+from rest import OWNER, reached
 
 pytestmark = pytest.mark.process  # of which they start none; but a service for each takes seconds
 
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "openbook/default", "input": "How long does the battery last?"}
-OWNER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture
@@ -33,22 +31,8 @@ def generator() -> FakeGenerator:
 
 @pytest.fixture
 def engine(tmp_path: Path, generator: FakeGenerator) -> Iterator[Engine]:
-    store = fake_store(tmp_path)
-    (tmp_path / "gauge.md").write_text("The battery of the gauge lasts 400 days.")
-    engine = engine_over(store, tmp_path, generator)
-    engine.rag.answers = Answers(tmp_path / FILE, most=2)
-    ingested(engine, tmp_path / "gauge.md")
-    yield engine
-    engine.rag.answers.close()
-    store.close()
-
-
-@asynccontextmanager
-async def reached(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as app:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-            yield client
+    with keeping_answers(tmp_path, generator, 2) as engine:
+        yield engine
 
 
 def missing(reply: httpx.Response) -> None:

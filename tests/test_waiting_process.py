@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,10 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from house import houses
 from service import Service
 from stub_llm import StubLlm, stub_llm
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.models]
 
 REPLY = "The pump of station 3 is checked every 3 weeks [1]."
 ASKED = {"question": "How often is the pump of station 3 checked?", "stream": True}
@@ -30,11 +30,11 @@ def llm() -> Iterator[StubLlm]:
 def house(llm: StubLlm, tmp_path: Path) -> Iterator[Service]:
     """A service that answers one question at a time and lets one more wait."""
     (tmp_path / "station.md").write_text("# Station 3\n\nThe pump of station 3 is checked every 3 weeks.\n")
-    limits = {"OPENBOOK_ANSWERS_AT_ONCE": "1", "OPENBOOK_QUEUE_LIMIT": "1"}
-    service = Service(tmp_path, dict(os.environ) | {"OPENBOOK_LLM_URL": llm.url} | limits)
-    service.run("ingest", str(tmp_path / "station.md"))
-    yield service.start().wait_ready()
-    assert service.stop() == 0
+    with houses(tmp_path, llm.url) as make:
+        service = make(OPENBOOK_ANSWERS_AT_ONCE="1", OPENBOOK_QUEUE_LIMIT="1")
+        service.run("ingest", str(tmp_path / "station.md"))
+        yield service.start().wait_ready()
+        assert service.stop() == 0
 
 
 @contextmanager

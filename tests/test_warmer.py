@@ -20,7 +20,7 @@ from api import warmer
 from api.app import create_app
 from api.warmer import Warmer
 from command import Ran, in_process
-from fake_engine import REPLY, TOKEN, engine_over, fake_store, ingested, opener
+from fake_engine import REPLY, engine_over, fake_store, ingested, opener
 from fakes import CachingGenerator
 from rag.admission import Ticket
 from rag.children import Children
@@ -28,10 +28,10 @@ from rag.compose import Engine
 from rag.errors import ModelUnavailable
 from rag.models.vllm_process import VllmStatus
 from rag.store.edge import EdgeStore
+from rest import OWNER
 
 pytestmark = pytest.mark.process  # of which they start none; but a store for each takes seconds
 
-OWNER = {"Authorization": f"Bearer {TOKEN}"}
 BLOCK = 4  # tokens of a block of the cache
 ASKED = {"question": "How long does the battery last?"}
 

@@ -17,9 +17,7 @@ from ingest.web_address import is_public, parsed
 from ingest.web_file import MOST_REDIRECTS, Web, file_name
 from ingest.workers import InProcess
 from rag.errors import UrlNotAllowed, UrlUnreadable
-from service_in_process import serving
-from test_api_collections import problem
-from test_api_jobs import OWNER, ended
+from rest import OWNER, ended, problem, reached
 
 PUBLIC = "93.184.216.34"
 
@@ -195,11 +193,9 @@ async def service(
     folder: Path, source: Web | None, max_upload_bytes: int = 2**20
 ) -> AsyncIterator[httpx.AsyncClient]:
     store = fake_store(folder)
-    async with serving(engine_over(store, folder), web=source, max_upload_bytes=max_upload_bytes) as app:
-        transport = httpx.ASGITransport(app)
-        url = "http://127.0.0.1:8080"
-        async with httpx.AsyncClient(transport=transport, base_url=url, headers=OWNER) as client:
-            yield client
+    engine = engine_over(store, folder)
+    async with reached(engine, OWNER, web=source, max_upload_bytes=max_upload_bytes) as client:
+        yield client
     store.close()
 
 
