@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator
 from conftest import ROOT
 from rag.settings import PREFIX, Settings
 
+COMPOSE = ROOT / "docker-compose.yml"
+ENVIRONMENT = {"QDRANT_API_KEY": "a-key-of-qdrants"}  # what it does not do without
 SCHEMA = ROOT / "tests" / "data" / "compose-spec" / "schema.json"
 # A version with at least two numbers: neither "latest" nor a moving "v1".
 PINNED = re.compile(r"^[\w./-]+:v?\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?$")

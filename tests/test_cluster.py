@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 import compose_file
+from compose_file import COMPOSE, ENVIRONMENT
 from conftest import ROOT
 from rag.errors import BadSetting
 from rag.settings import load_settings
 from rag.store.points import Where
-from test_compose import ENVIRONMENT, services
 
 FOLDER = ROOT / "deploy" / "cluster"
 
@@ -120,7 +120,7 @@ def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def composed(*overlays: str) -> dict[str, dict[str, Any]]:
     """The services of docker-compose.yml with overlays, merged as compose does what these files use of it."""
-    merged = services()
+    merged = compose_file.services(COMPOSE)
     for overlay in overlays:
         for name, changes in yaml.safe_load((FOLDER / overlay).read_text())["services"].items():
             base = merged.setdefault(name, {})
@@ -147,7 +147,7 @@ def test_there_is_a_test_for_each_overlay() -> None:
 @pytest.mark.parametrize("name", [*OVERLAYS, "second.yml"])
 def test_overlays_follow_the_compose_specification(name: str) -> None:
     assert compose_file.schema_errors(FOLDER / name) == []
-    assert compose_file.undeclared(FOLDER / name, ROOT / "docker-compose.yml") == set()
+    assert compose_file.undeclared(FOLDER / name, COMPOSE) == set()
 
 
 def test_every_service_of_an_overlay_is_as_those_of_one_machine(overlaid: dict[str, dict[str, Any]]) -> None:
@@ -177,10 +177,12 @@ def test_the_qdrant_nodes_join_the_first_and_are_alike() -> None:
     text = yaml.safe_load((FOLDER / "qdrant.yml").read_text())
     nodes = {name: each for name, each in composed("qdrant.yml").items() if name.startswith("qdrant")}
     assert len(nodes) == 3
-    assert {each["image"] for each in nodes.values()} == {services()["qdrant"]["image"]}
+    assert {each["image"] for each in nodes.values()} == {compose_file.services(COMPOSE)["qdrant"]["image"]}
     for name, node in nodes.items():
-        assert node["deploy"] == services()["qdrant"]["deploy"]  # as much memory as the one, each
-        assert node["environment"].items() >= services()["qdrant"]["environment"].items()
+        assert (
+            node["deploy"] == compose_file.services(COMPOSE)["qdrant"]["deploy"]
+        )  # as much memory as the one, each
+        assert node["environment"].items() >= compose_file.services(COMPOSE)["qdrant"]["environment"].items()
         assert node["environment"]["QDRANT__CLUSTER__ENABLED"] == "true"
         words = node["command"].split()
         assert words[words.index("--uri") + 1] == f"http://{name}:6335"
@@ -219,7 +221,7 @@ def test_the_second_machines_command_sets_what_its_files_ask_for_and_starts_vllm
     assert all(word.partition("=")[2] for word in words[:docker])
     after = words[words.index("up") + 1 :]
     assert [word for word in after if not word.startswith("-")] == ["vllm"]
-    assert services()["vllm"]["depends_on"]
+    assert compose_file.services(COMPOSE)["vllm"]["depends_on"]
     assert "--no-deps" in after  # a service without what it depends on
 
 

@@ -14,12 +14,11 @@ import yaml
 import compose_file
 from api.plan_env import FAST_SERVER
 from api.tracing import ENDPOINTS
+from compose_file import COMPOSE, ENVIRONMENT
 from conftest import ROOT
 from rag.settings import Settings, load_settings
 
-COMPOSE = ROOT / "docker-compose.yml"
 PROFILES = {"fast": {"vllm-fast"}, "observability": {"prometheus", "grafana"}, "tls": {"caddy"}}
-ENVIRONMENT = {"QDRANT_API_KEY": "a-key-of-qdrants"}
 
 
 def services() -> dict[str, dict[str, Any]]:

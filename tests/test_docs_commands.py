@@ -17,10 +17,10 @@ from typer.exceptions import TyperException
 import compose_file
 import make_docs
 from api.app import create_app
+from compose_file import COMPOSE
 from conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMPOSE = ROOT / "docker-compose.yml"
 RUNS = ("up", "run", "exec", "logs", "cp", "ps", "build", "config", "stop")
 
 

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 import compose_file
 from api.plan_env import FAST_SERVER, Server, Start, switched, variables, write
+from compose_file import COMPOSE, ENVIRONMENT
 from openbook.app import app
 from rag.errors import BadRequest
 from rag.settings import load_settings
 from rag.sizing.plan import GIB
-from test_compose import COMPOSE, ENVIRONMENT
 
 TINY = {
     "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8,

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import compose_file
+from compose_file import COMPOSE, ENVIRONMENT
 from conftest import ROOT
 from rag.sizing.presets import PRESETS
-from test_compose import COMPOSE, ENVIRONMENT
 from test_docs_commands import PAGES, commands
 
 pytestmark = pytest.mark.vllm
