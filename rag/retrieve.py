@@ -36,13 +36,15 @@ def retrieve(
 ) -> list[Hit]:
     """Best first. ``codebase`` is of the same collections."""
     in_code = codebase is not None and bool(codebase.documents)
-    # What is found beside them weighs the best ones too, so that few are found as they would be among many.
-    limit = max(search.limit, crowd.LOOKED_AT) if in_code else search.limit
+    loss = crowd.loss_in_code(search.question) if in_code else 0.0
+    # What else is found weighs the best ones, so that few are found as they would be among many.
+    limit = max(search.limit, crowd.LOOKED_AT) if loss else search.limit
     found = index.candidates(search.question, search.vector, limit, search.among)
     hits = fuse.fuse(found, search.question)
-    if codebase and in_code:
+    if loss:
         code = [hit for hit in hits if hit.document.code][: crowd.LOOKED_AT]
-        hits = fuse.ranked(crowd.dispersed(hits, index.dense([hit.passage for hit in code])))
+        hits = fuse.ranked(crowd.dispersed(hits, index.dense([hit.passage for hit in code]), loss))
+    if codebase and in_code:
         hits = _by_code(index, search, hits, codebase)
     said = links.mentions(search.question)
     named = links.meant(index.named(said), said)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fakes import document, passages
-from rag.crowd import LOSS, NEAREST, dispersed
+from rag.crowd import LOSS, NEAREST, dispersed, loss_in_code
 from rag.types import Hit
 
 Vector = list[float]
@@ -50,6 +50,13 @@ def test_passages_of_the_same_file_are_no_crowd() -> None:
     names = [*["one"] * (NEAREST + 1), *(f"f{n}" for n in range(NEAREST + 1))]
     of_each = lost(hits(*names), around(0, NEAREST + 1) + around(1, NEAREST + 1))
     assert max(of_each[: NEAREST + 1]) < 0 < min(of_each[NEAREST + 1 :])
+
+
+def test_a_long_question_names_what_it_is_about() -> None:
+    words = [f"word{n}" for n in range(20)]
+    assert loss_in_code("sort a dict by value") == pytest.approx(LOSS)
+    assert 0 < loss_in_code(" ".join(words[:14])) < LOSS
+    assert loss_in_code(" ".join(words)) == 0
 
 
 def test_vectors_of_any_length_tell_the_same() -> None:
