@@ -124,8 +124,10 @@ def _which(callers: bool, implementers: bool, callees: bool) -> tuple[tuple[UseK
     if callees and (callers or implementers):
         raise BadRequest("--callees asks for the other direction.", "Give it alone.")
     if callees:
-        return ("call",), "from"
-    kinds: tuple[tuple[bool, UseKind], ...] = ((callers, "call"), (implementers, "inherit"))
+        return ("call", "fixture"), "from"
+    kinds: tuple[tuple[bool, UseKind], ...] = (
+        (callers, "call"), (callers, "fixture"), (implementers, "inherit")
+    )  # fmt: skip
     return tuple(kind for wanted, kind in kinds if wanted), "to"
 
 

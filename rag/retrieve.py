@@ -63,7 +63,8 @@ def _by_code(index: Reader, search: Search, hits: list[Hit], codebase: Codebase)
     hits = _with_definitions(index, hits, symbols, search.among or Filter())
     hits = raised(index, search, hits, _admitted(search, codebase, named.files))
     best = list(dict.fromkeys(hit.document.id for hit in hits))
-    return raised(index, search, hits, _admitted(search, codebase, bearing.of_neighbours(codebase, best)))
+    around = bearing.of_neighbours(codebase, best, named.symbols)
+    return raised(index, search, hits, _admitted(search, codebase, around))
 
 
 def _admitted(search: Search, codebase: Codebase, files: Mapping[str, float]) -> dict[str, float]:

@@ -172,6 +172,25 @@ def test_small_neighbours_stand_together_and_long_classes_are_divided() -> None:
     assert [region.section for region in big] == [("Walk",), *(("Walk", f"step_{n}") for n in range(4))]
 
 
+def test_what_pytest_gives_to_tests_and_fixtures_is_used_by_them() -> None:
+    text = """import pytest
+
+@pytest.fixture
+def url(server, /): ...
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: object): ...
+
+class TestUrl:
+    def test_it(self, url, count=3): ...
+
+def helper(url): ...
+"""
+    outline = outline_of(text)
+    found = [(outline.definitions[u.within].name, u.name) for u in outline.uses if u.kind == "fixture"]
+    assert found == [("url", "server"), ("server", "tmp_path_factory"), ("test_it", "url")]
+
+
 def test_later_tiles_of_a_function_say_what_it_is() -> None:
     text = 'def walk(far: int) -> None:\n    """Goes far. And back."""\n' + "    step()\n\n" * 100
     code = parse_code(text.encode(), "a.py")

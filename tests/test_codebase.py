@@ -8,48 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from fakes import document
+from outlines import base, define, file, python, use
 from rag.code.codebase import Codebase, Symbol
 from rag.code.graph import rank
 from rag.code.map import code_map
-from rag.code.outline import Definition, DefinitionKind, Import, Outline, Use, UseKind, dump, load
-from rag.types import Document
-
-
-def define(path: str, kind: DefinitionKind = "function", line: int = 1) -> Definition:
-    names = tuple(path.split("."))
-    return Definition(
-        names, kind, line * 10, line * 10 + 9, line, line, f"def {names[-1]}()", "", names[-1][0] != "_"
-    )
-
-
-def use(name: str, within: int = -1, kind: UseKind = "call", line: int = 1) -> Use:
-    qualifier, _, last = name.rpartition(".")
-    return Use(last, qualifier, kind, line, within)
-
-
-def file(path: str) -> Document:
-    return replace(document(path), id=path, source=f"file:///work/{path}", code="python")
-
-
-def base(**files: Outline) -> Codebase:
-    """By module: ``app`` is app.py, ``pkg__util`` is pkg/util.py."""
-    paths = {
-        name.replace("__", "/").replace("INIT", "__init__") + ".py": outline
-        for name, outline in files.items()
-    }
-    paths["zz/other.py"] = Outline("python", "zz.other")  # so that paths begin at the root
-    return Codebase([file(path) for path in paths], paths)
-
-
-def python(module: str, *parts: Definition | Use | Import) -> Outline:
-    return Outline(
-        "python",
-        module,
-        tuple(p for p in parts if isinstance(p, Definition)),
-        tuple(p for p in parts if isinstance(p, Use)),
-        tuple(p for p in parts if isinstance(p, Import)),
-    )
+from rag.code.outline import Definition, Import, Outline, Use, dump, load
 
 
 def referred(codebase: Codebase, name: str) -> list[tuple[str, int, str]]:
@@ -142,6 +105,30 @@ def test_a_class_that_inherits_from_itself_or_in_a_circle_is_looked_through_once
     )
     assert referred(codebase, "B.go") == []
     assert codebase.links == {}
+
+
+def test_what_a_test_takes_is_the_fixture_that_pytest_gives_it() -> None:
+    marked = {n: Use("fixture", "pytest", "use", 1, n) for n in range(3)}
+    codebase = base(
+        plugin=python("plugin", define("tmp"), define("url"), define("plain"), marked[0], marked[1]),
+        conftest=python("conftest", define("url"), define("tmp"), marked[0]),
+        sub__conftest=python("sub.conftest", define("url"), marked[0], use("url", 0, "fixture", 2)),
+        sub__test_a=python(
+            "sub.test_a", define("test_a"), *(use(n, 0, "fixture", 3) for n in ("url", "tmp", "plain"))
+        ),
+        test_b=python("test_b", define("test_b"), define("url"), marked[1], use("url", 0, "fixture", 4)),
+        test_c=python("test_c", define("test_c"), use("url", 0, "fixture", 5)),
+    )
+    assert referred(codebase, "sub.conftest.url") == [("sub/test_a.py", 3, "exact")]
+    assert referred(codebase, "test_b.url") == [("test_b.py", 4, "exact")]
+    overridden = [("sub/conftest.py", 2, "exact"), ("test_c.py", 5, "exact")]
+    (outer,) = (s for s in codebase.named("url") if s.document.id == "conftest.py")
+    assert [(r.document.id, r.use.line, r.sure) for r in codebase.references(outer)] == overridden
+    assert referred(codebase, "plugin.tmp") == [("sub/test_a.py", 3, "likely")], (
+        "that of conftest.py is no fixture"
+    )
+    assert referred(codebase, "plugin.url") == []
+    assert referred(codebase, "plain") == [], "a parameter of a test need not be a fixture"
 
 
 def test_a_method_of_an_unknown_object_is_told_by_how_many_have_its_name() -> None:

@@ -134,9 +134,9 @@ class Tools:
         """Tell where a symbol is used (direction to) or what it uses (from), with path:line and how sure that is:
         exact, likely (the only one of that name) or possible.
 
-        kinds call gives callers or callees, inherit implementers or bases. Use it before you change a signature, or
-        to follow how something is reached. Where several symbols have that name, the error names them: pass one as
-        qualified."""
+        kinds call gives callers or callees, inherit implementers or bases, fixture the tests that pytest gives it to.
+        Use it before you change a signature, or to follow how something is reached. Where several symbols have that
+        name, the error names them: pass one as qualified."""
         asked = {"symbol": symbol, "qualified": qualified, "kinds": kinds, "direction": direction}
         reply: ReferenceList = await self._get(
             asking, collection, "references", ReferenceList, **asked, limit=limit, offset=offset

@@ -154,7 +154,7 @@ class Outlining:
         seen: set[tuple[str, str, str, int]] = set()
         for use, at in zip(uses, within, strict=True):
             name, qualifier = _text(use.name), _qualifier(use.qualifier)
-            if (at, name) in own and use.rank == 0:
+            if (at, name) in own and use.rank == 0:  # but a fixture, which pytest gives
                 continue
             if not known.matters(name, qualifier, use.kind):
                 continue

@@ -16,7 +16,7 @@ RANKS = {
     "variable": 0, "type": 1, "constant": 1, "function": 2, "class": 3, "method": 4, "interface": 4, "enum": 4,
     "module": 4, "macro": 4, "scope": 5,
 }  # fmt: skip
-_USES = {"use": 0, "type_use": 2, "call": 4, "inherit": 6}
+_USES = {"use": 0, "type_use": 2, "call": 4, "inherit": 6, "fixture": 8}
 HOLDERS = {"class", "interface", "enum", "scope"}  # what functions in them are methods of
 VALUES = {"variable", "constant"}
 

@@ -1,7 +1,8 @@
 """What the code itself says of where to look for a question: the symbols it names, and what hangs together. Pure.
 
-A file that defines what is named bears on a question, and less so one that uses it; and so do the files that the best
-ones use, or are used by. What each is worth was measured on questions about four code bases (docs/log.md).
+A file that defines what is named bears on a question, and less so one that uses it, or that it uses; and so do the
+files that the best ones use, or are used by. What each is worth was measured on questions about four code bases
+(docs/log.md).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rag.code.codebase import Codebase
 from rag.code.scopes import Sure
 
 # What is added to the score of a passage, which is a cosine and up to as much again.
-DEFINED, USED, USES, USED_BY = 0.2, 0.06, 0.4, 0.2
+DEFINED, USED, USED_BY_NAMED, USES, USED_BY = 0.2, 0.06, 0.2, 0.4, 0.2
 BEST = 3  # files of which the neighbours are looked at
 # A name that more definitions bear tells none of them; of one that several bear, uses tell little.
 _BEARERS, _TELLING = 5, 3
@@ -39,7 +40,7 @@ def of_names(codebase: Codebase, question: str) -> Bearing:
     for name in _names(question):
         named = codebase.named(name)
         for symbol in named[:_BEARERS]:
-            worth = DEFINED / len(named) ** 0.5
+            worth = DEFINED / len(named) ** 0.5  # each, of several bearers
             symbols[symbol.number] = max(worth, symbols.get(symbol.number, 0.0))
         for symbol in named if len(named) <= _TELLING else ():
             for reference in codebase.references(symbol):
@@ -50,14 +51,19 @@ def of_names(codebase: Codebase, question: str) -> Bearing:
     return Bearing(symbols, files)
 
 
-def of_neighbours(codebase: Codebase, best: Sequence[str]) -> dict[str, float]:
-    """By the files that bear most: what is to be added to others that they use, or that use them."""
+def of_neighbours(codebase: Codebase, best: Sequence[str], named: Mapping[int, float]) -> dict[str, float]:
+    """By the files that bear most, and the definitions that are ``named`` (symbols of a Bearing): what is added to
+    others that they use, or that use those files."""
     added: dict[str, float] = defaultdict(float)
     for id_ in best[:BEST]:
         for document, share in codebase.used_by(id_):
             added[document.id] += USES * share
         for document, share in codebase.users_of(id_):
             added[document.id] += USED_BY * share
+    for number, worth in named.items():
+        of_bearers = (worth / DEFINED) ** 2
+        for document, share in codebase.used_by_symbol(codebase.symbols[number]):
+            added[document.id] += USED_BY_NAMED * of_bearers * share
     return {id_: worth for id_, worth in added.items() if id_ not in best[:BEST]}
 
 

@@ -185,10 +185,20 @@ class Codebase:
                             found[file, number] += _WORTH[sure]
         return found
 
+    def used_by_symbol(self, symbol: Symbol) -> list[tuple[Document, float]]:
+        """The other files that a symbol uses, itself or in what it holds, each with its share of all that it does."""
+        weights: dict[int, float] = defaultdict(float)
+        for each in self.uses(symbol):
+            if each.sure != "possible" and each.symbol.document.id != symbol.document.id:
+                weights[self.file_of(each.symbol.number)] += _WORTH[each.sure]
+        return self._of_whole(_damped(weights))
+
     def _shares(
         self, document_id: str, neighbours: Mapping[int, Mapping[int, float]]
     ) -> list[tuple[Document, float]]:
-        of = neighbours.get(self._file.get(document_id, -1), {})
+        return self._of_whole(neighbours.get(self._file.get(document_id, -1), {}))
+
+    def _of_whole(self, of: Mapping[int, float]) -> list[tuple[Document, float]]:
         whole = sum(of.values())
         return [(self.documents[file], weight / whole) for file, weight in of.items()]
 
@@ -198,8 +208,7 @@ class Codebase:
         sums: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
         for (file, symbol), weight in self.links.items():
             sums[file][self._files[symbol]] += weight
-        # A file that uses something often says not much more of it than one that uses it once.
-        return {file: {to: weight**0.5 for to, weight in of.items()} for file, of in sums.items()}
+        return {file: _damped(of) for file, of in sums.items()}
 
     @_once
     def _users(self) -> dict[int, dict[int, float]]:
@@ -238,6 +247,11 @@ class Codebase:
     def _reference(self, symbol: Symbol, file: int, use: Use, sure: Sure) -> Reference:
         within = self.symbols[self._first[file] + use.within] if use.within >= 0 else None
         return Reference(symbol, self.documents[file], use, within, sure)
+
+
+def _damped(weights: Mapping[int, float]) -> dict[int, float]:
+    """What uses something often says not much more of it than what uses it once."""
+    return {to: weight**0.5 for to, weight in weights.items()}
 
 
 def _likeness(query: str, names: Mapping[str, str]) -> dict[str, float]:

@@ -63,6 +63,11 @@ class Modules:
             return self._at((*above, *parts[1:]))
         return self._named.get(parts) or self._like(tuple(p for p in parts if p not in _ROOTED), file)
 
+    def above(self, file: int, name: str) -> list[int]:
+        """The files of a name in the folder of a file and in those around it, the nearest first."""
+        folder = PurePosixPath(self._files[file].path).parent.parts
+        return [n for upto in range(len(folder), -1, -1) for n in self._at((*folder[:upto], name))]
+
     def inside(self, file: int, name: str) -> list[int]:
         """The files that are ``name`` in a package."""
         return self._named.get((*_parts(self._files[file].name), name), [])

@@ -17,7 +17,7 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 DefinitionKind = Literal[
     "class", "interface", "enum", "module", "function", "method", "constant", "variable", "type", "macro"
 ]
-UseKind = Literal["call", "inherit", "import", "use"]
+UseKind = Literal["call", "inherit", "import", "use", "fixture"]
 
 SIGNATURE, DOC = 240, 240  # characters that are kept of each
 
@@ -47,7 +47,8 @@ class Use(NamedTuple):
     """``name`` stands on ``line`` behind ``qualifier`` (``self``, ``flask.json``, ``Flask()``, ``?`` for an object
     without a name, empty where there is none), in the definition with the index ``within`` (-1: in none). One for each
     name, qualifier, kind and definition: its first line. Those of kind ``import`` are made of imports where they are
-    asked for."""
+    asked for; ``fixture`` is a parameter that pytest gives to a test
+    (https://docs.pytest.org/en/stable/reference/fixtures.html)."""
 
     name: str
     qualifier: str

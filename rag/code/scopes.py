@@ -1,7 +1,8 @@
 """What a name in a file of code means: the definitions it is, as far as that can be told without running it. Pure.
 
 A name is looked up as a reader would: in the definitions around it, in its file, in what the file imports, through
-``self`` in the class and its bases. What is said of an object whose class is not known is any method of that name.
+``self`` in the class and its bases. What is said of an object whose class is not known is any method of that name. What
+a test of pytest takes is a fixture: of its file, of the ``conftest.py`` around it, or a plugin's.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Scopes:
         self._methods: dict[str, list[int]] = defaultdict(list)
         self._plain: dict[str, list[int]] = defaultdict(list)
         self._bases: dict[int, tuple[int, ...]] = {}
+        self._fixtures: dict[int, dict[str, int]] = {}
         for file, outline in enumerate(outlines):
             self._scopes.append(_scope(outline, len(self._definitions)))
             for each in outline.definitions:
@@ -93,6 +95,8 @@ class Scopes:
         scope = self._scopes[file]
         if use.qualifier in _SELVES:
             return self._own(scope, use)
+        if use.kind == "fixture":
+            return self._fixture(file, scope, use)
         path = scope.path(use)
         around = self._around(scope, path[:-1] if use.kind == "inherit" else path)
         key = use.qualifier, use.name
@@ -125,6 +129,35 @@ class Scopes:
                 break
             path = path[:-1]
         return self._any(self._methods, use.name)
+
+    def _fixture(self, file: int, scope: _Scope, use: Use) -> Meaning:
+        """One that takes what it is called itself overrides that of a file further out."""
+        itself = scope.first + use.within
+        for known in (file, *self._modules.above(file, "conftest")):
+            number = self._fixtures_of(known).get(use.name)
+            if number is not None and number != itself:
+                return Meaning((number,), "exact")
+        if use.name in scope.imported:
+            return Meaning(self._brought(file, scope, use.name).symbols, "exact")
+        everywhere = [n for n in self._plain.get(use.name, ()) if n != itself and self._is_fixture(n)]
+        return Meaning(everywhere, "likely" if len(everywhere) == 1 else "possible")
+
+    def _is_fixture(self, symbol: int) -> bool:
+        definition = self._definitions[symbol]
+        return self._fixtures_of(self._file_of[symbol]).get(definition.name) == symbol
+
+    def _fixtures_of(self, file: int) -> dict[str, int]:
+        """By name, outside of classes."""
+        if file not in self._fixtures:
+            scope = self._scopes[file]
+            marked = {use.within for use in scope.outline.uses if use.name == "fixture"}
+            at = {
+                each.name: n
+                for n, each in enumerate(scope.outline.definitions)
+                if n in marked and len(each.path) == 1
+            }
+            self._fixtures[file] = {name: scope.first + n for name, n in at.items()}
+        return self._fixtures[file]
 
     def _qualified(self, file: int, scope: _Scope, around: Sequence[Mapping[str, int]], use: Use) -> Meaning:
         """Any method of that name where it cannot be told what the qualifier is."""

@@ -25,6 +25,12 @@
 (class_definition superclasses: (argument_list (subscript value: (attribute object: (_) @qualifier attribute: (identifier) @inherit))))
 (attribute object: (_) @qualifier attribute: (identifier) @use)
 (identifier) @use
+; pytest gives to tests and fixtures, by the names of their parameters, what fixtures of these names make
+((function_definition name: (identifier) @_name parameters: (parameters [(identifier) @fixture (typed_parameter . (identifier) @fixture)]))
+  (#match? @_name "^test") (#not-eq? @fixture "self"))
+((decorated_definition (decorator [(identifier) @_made (attribute attribute: (identifier) @_made) (call function: [(identifier) @_made (attribute attribute: (identifier) @_made)])])
+  definition: (function_definition parameters: (parameters [(identifier) @fixture (typed_parameter . (identifier) @fixture)])))
+  (#eq? @_made "fixture") (#not-eq? @fixture "self"))
 
 ; Names that mean nothing beyond, and names that functions give to what is their own
 (keyword_argument name: (identifier) @label)
