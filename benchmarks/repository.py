@@ -2,14 +2,15 @@
 
     DIRECTORY   an unpacked source tree, e.g. Django's sdist; it is copied, and the copy made a repository
 
-Vectors are random, so that what is measured is all but embedding; the store, the workers and the data folder are the
-product's, so that its commands can be used on what is left there.
+Vectors are random, so that what is measured is all but embedding; store and workers are the product's. With
+OPENBOOK_DATA_DIR, a folder without collections, its commands can be used on what is left there.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import tempfile
 import time
@@ -29,11 +30,14 @@ if __name__ == "__main__":
     from ingest.passages import tile
     from ingest.report import Report
     from ingest.run import Run, begin
+    from rag.code.known import Codebases
+    from rag.code.map import code_map
     from rag.compose import Engine, open_rag
     from rag.ports import Embedder, Vectors
     from rag.settings import load_settings
 
 BEGINNING = 300  # characters
+MAP_TOKENS = 4000
 
 
 @dataclass
@@ -75,6 +79,20 @@ def timed(engine: Engine, what: str, run: Run) -> None:
     print(f"| {what} | {time.perf_counter() - began:.2f} | {told or 'nothing'} |", flush=True)
 
 
+def mapped(engine: Engine, what: str) -> str:
+    """Nothing of it known before: outlines read, names told, ranks and map drawn."""
+    began = time.perf_counter()
+    codebase = Codebases(engine.rag.store).of(["code"])
+    read = time.perf_counter() - began
+    drawn = code_map(codebase, MAP_TOKENS, engine.rag.tokens.count)
+    took = time.perf_counter() - began
+    print(
+        f"| {what} | {took:.2f} | {drawn.tokens} tokens of {drawn.files} files; {read:.2f} s for outlines |",
+        flush=True,
+    )
+    return drawn.text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -93,6 +111,7 @@ def main() -> None:
         files = sorted(root.rglob("*.py"), key=lambda path: path.stat().st_size)
         chosen = [files[len(files) * part // 10] for part in (4, 5, 6, 7, 8)]
         print(f"{len(git.index)} files, {len(files)} of Python\n\n| run | s | files |\n|---|---|---|")
+        os.environ.setdefault("OPENBOOK_DATA_DIR", f"{scratch}/data")
         asyncio.run(measured(root, git, first, chosen, short=given.short))
 
 
@@ -117,6 +136,7 @@ async def measured(
         whole, again = Run("code", (str(root),)), Run("code", (), refresh=True)
         with patch("ingest.pipeline.Workers", lambda **_: beginnings()) if short else nullcontext():
             timed(engine, "ingest", whole)
+        before = mapped(engine, f"map of {MAP_TOKENS:,} tokens")
         timed(engine, "ingest again", whole)
         timed(engine, "refresh, nothing changed", again)
         chosen[0].write_text(chosen[0].read_text() + "\n# changed\n")
@@ -130,6 +150,8 @@ async def measured(
         third = commit(git)
         timed(engine, "refresh, five files committed", again)
         timed(engine, "refresh to the first commit", Run("code", (), refresh=True, ref=first))
+        same = mapped(engine, "map of the first commit again") == before
+        print(f"| the two maps are {'equal' if same else 'NOT equal'} | | |")
         timed(engine, "refresh to the third", Run("code", (), refresh=True, ref=third))
         timed(engine, "ingest the second", Run("code", (str(root),), ref=second))
         if not short:
