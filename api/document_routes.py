@@ -168,9 +168,8 @@ async def replace(
         async for chunk in counted(request, limit):
             await to_end(incoming.write, chunk)
         await to_end(incoming.end_file)
-        return await accepted(
-            request, runner, incoming, sent_as
-        )  # others may have written while the body came
+        # Others may have written while the body came.
+        return await accepted(request, runner, incoming, sent_as)
     except ClientDisconnect:
         return Response(status_code=499)  # nobody reads it but the log
     finally:

@@ -41,9 +41,8 @@ class JobRunner:
         self._wake = asyncio.Event()
         self._wake.set()  # there may be jobs from before
         self._noted = 0.0
-        self._over: tuple[Job, RagError | None] | None = (
-            None  # a job that the queue does not know to have ended
-        )
+        # A job that the queue does not know to have ended.
+        self._over: tuple[Job, RagError | None] | None = None
 
     def wake(self) -> None:
         """A job has been queued."""
@@ -85,9 +84,8 @@ class JobRunner:
                     if not await asyncio.to_thread(self._goes_on, job, event):
                         break
         except asyncio.CancelledError:
-            with suppress(
-                StoreUnavailable
-            ):  # then the next process finds it running, and takes it up all the same
+            # Else the next process finds it running, and takes it up all the same.
+            with suppress(StoreUnavailable):
                 self.jobs.put_back(job.id)
             raise
         except RagError as raised:
