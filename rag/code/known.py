@@ -20,9 +20,8 @@ from rag.reading import read
 # Of fewer files a map tells little that a search does not find.
 MAPPED_FILES = 8
 
-KEPT = (
-    16  # code bases in memory, the least recently used of which makes room; a large one takes hundreds of MB
-)
+# Code bases in memory, of which the least recently used makes room; a large one takes hundreds of MB.
+KEPT = 16
 
 _Revision = tuple[str, str]  # of a document: its id and its revision
 
