@@ -7,6 +7,7 @@ replaces the documents that it would read differently.)
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 
@@ -21,7 +22,11 @@ from rag.indexed import dense_text
 from rag.ports import Embedder, Index, Store, Vectors, Write
 from rag.types import Document, Passage
 
-SUFFIX = ".rebuilt"  # of the collection's name, while it is made
+
+def aside(collection: str) -> str:
+    """What it is called while it is made: the same each time, so that it is taken up again, short however long the
+    collection's name is, and nobody's own."""
+    return f"rebuilding-{hashlib.sha256(collection.encode()).hexdigest()[:32]}"
 
 
 def reindexed(rag: Rag, collection: str) -> Iterator[Event]:
@@ -50,16 +55,16 @@ def reindexed(rag: Rag, collection: str) -> Iterator[Event]:
             results.append(_result(document, "replaced"))
         read += document.characters
         yield results[-1]
-    rag.store.swap(collection, collection + SUFFIX)
+    rag.store.swap(collection, aside(collection))
     yield Report(collection, tuple(results), 0, embedded, {"total": round(time.perf_counter() - began, 3)})
 
 
 def _beside(store: Store, collection: str) -> Index:
     try:
-        return store.open(collection + SUFFIX, create=True)
+        return store.open(aside(collection), create=True)
     except FingerprintMismatch:  # a rebuild for yet another model was interrupted
-        store.drop(collection + SUFFIX)
-        return store.open(collection + SUFFIX, create=True)
+        store.drop(aside(collection))
+        return store.open(aside(collection), create=True)
 
 
 def _embedded(embedder: Embedder, document: Document, passages: list[Passage]) -> Vectors:

@@ -24,6 +24,7 @@ from api.app import create_app
 from api.problems import STATUS, problem_of
 from fake_engine import REPLY, TOKEN, engine_over, fake_store, ingested
 from fakes import Costly, FakeGenerator, change
+from ingest.reindex import aside
 from openapi_check import mismatches
 from rag import admission
 from rag import errors as e
@@ -703,7 +704,7 @@ async def test_a_collection_is_built_anew(engine: Engine, client: httpx.AsyncCli
     assert [event.event for event in told] == ["found", "progress", "file", "report"]
     assert json.loads(told[-1].data)["embedded"] == 1
     assert engine.rag.store.open("anew").documents() == before
-    assert "anew.rebuilt" not in engine.rag.store.names()
+    assert aside("anew") not in engine.rag.store.names()
     unknown = await client.post("/v1/reindex", json={"collection": "nope"}, headers=OWNER)
     problem(unknown, 404, "CollectionNotFound")
     assert (await client.post("/v1/reindex", json={"collection": "anew"})).status_code == 401

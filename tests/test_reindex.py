@@ -12,7 +12,7 @@ import pytest
 
 from fakes import FakeCounter, FakeEmbedder, FakeGenerator, rag_of
 from ingest.pipeline import Ingestion
-from ingest.reindex import reindexed
+from ingest.reindex import aside, reindexed
 from ingest.report import FileResult, Report
 from rag.answer import Limits, Rag
 from rag.errors import CollectionNotFound, FingerprintMismatch, StoreUnavailable
@@ -82,7 +82,7 @@ def test_interrupted_it_answers_as_before_and_is_taken_up(other: Rag) -> None:
         if isinstance(event, FileResult):
             break
     events.close()  # type: ignore[attr-defined]
-    assert other.store.names() == ["team", "team.rebuilt"]
+    assert other.store.names() == [aside("team"), "team"]
     assert len(other.store.open("team", any_embedder=True).documents()) == 3
     report = run(other)
     assert (report.count("unchanged"), report.count("replaced")) == (1, 2)
@@ -94,12 +94,28 @@ def test_what_was_removed_meanwhile_does_not_come_back(other: Rag) -> None:
     next(event for event in events if isinstance(event, FileResult))
     events.close()  # type: ignore[attr-defined]
     old = other.store.open("team", any_embedder=True)
-    old.remove([document.id for document in other.store.open("team.rebuilt").documents()])
+    old.remove([document.id for document in other.store.open(aside("team")).documents()])
     run(other)
     assert [document.name for document in other.store.open("team").documents()] == [
         "files/b.md",
         "files/c.md",
     ]
+
+
+def test_whatever_a_collection_is_called_and_another_beside_it(other: Rag) -> None:
+    long = "t" * 63
+    files = [
+        Path(d.source.removeprefix("file://"))
+        for d in other.store.open("team", any_embedder=True).documents()
+    ]
+    list(Ingestion(other.store, other.embedder, other.tokens, "team.rebuilt").run(files[:1]))
+    list(Ingestion(other.store, other.embedder, other.tokens, long).run(files[:1]))
+    run(other)
+    *_, report = reindexed(other, long)
+    assert isinstance(report, Report)
+    assert report.count("replaced") == 1
+    assert sorted(other.store.names()) == sorted([long, "team", "team.rebuilt"])
+    assert len(other.store.open("team.rebuilt").documents()) == 1
 
 
 def test_an_unknown_collection(other: Rag) -> None:
