@@ -27,6 +27,7 @@ from typing import BinaryIO
 from ingest.jobs import Job, Jobs, new_id
 from ingest.run import Run
 from ingest.upload_names import file_name
+from rag import durable
 from rag.errors import BadFileName, BadRequest, DiskFull, StoreUnavailable, UploadTooLarge
 from rag.store.points import check_name
 
@@ -117,7 +118,7 @@ class Incoming:
                 record.flush()
                 os.fsync(record.fileno())
             for folder, _, _ in os.walk(self.folder):
-                _sync(Path(folder))
+                durable.sync(Path(folder))
         return upload
 
     def discard(self) -> None:
@@ -153,7 +154,7 @@ class Uploads:
                     _check_place(self._root(upload.collection), name)
                 self._whole.mkdir(exist_ok=True)
                 incoming.folder.rename(self._whole / upload.id)
-                _sync(self._whole)
+                durable.sync(self._whole)
                 self._put_in_place(upload)
             return self._queue(upload, jobs)
 
@@ -216,7 +217,7 @@ class Uploads:
                 (aside / name).replace(root / name)
         places = {folder for name in upload.names for folder in (root / name).parents}
         for folder in places - set(self._folder.parent.parents):
-            _sync(folder)
+            durable.sync(folder)
 
     def _queue(self, upload: Upload, jobs: Jobs) -> Job:
         root = self._root(upload.collection)
@@ -249,15 +250,6 @@ def _remove_empty(file: Sent) -> None:
             folder.rmdir()
         except OSError:
             return
-
-
-def _sync(folder: Path) -> None:
-    """The names in a folder, on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A small file in one step: after a crash it holds what it held before, or all of what it was to hold."""
+"""What is on the disk after a crash: small files written in one step, and the names in a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def write(path: Path, text: str) -> None:
-    """On the disk, name and all, on return. Raises OSError."""
+    """In one step: after a crash the file holds what it held before, or all of it. On the disk on return, name and all.
+    Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".new")
     with aside.open("w") as file:
@@ -15,8 +16,13 @@ def write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """The names in a folder are on the disk on return. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -195,7 +195,7 @@ def _files(made: Path, path: Path, manifest: Manifest) -> None:
     migrate(made, manifest.data_format)
     with _writing(made.parent.parent):
         for folder, _, _ in os.walk(made):
-            _sync(Path(folder))
+            durable.sync(Path(folder))
 
 
 def _name_collections(store: Store, begun: _Begun) -> None:
@@ -218,16 +218,7 @@ def _name_files(folder: Path, aside: Path, manifest: Manifest) -> None:
                 made.replace(target)
         places = {parent for name in manifest.files for parent in (folder / _inside(name)).parents}
         for place in places - set(folder.parents):
-            _sync(place)
-
-
-def _sync(folder: Path) -> None:
-    """The names in a folder, on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            durable.sync(place)
 
 
 @contextmanager

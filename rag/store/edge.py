@@ -5,7 +5,6 @@ The caller holds the data folder's lock (rag/owner.py): a second load of an open
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import uuid
@@ -17,6 +16,7 @@ from typing import Any, cast
 
 import qdrant_edge as qe
 
+from rag import durable
 from rag.errors import CollectionExists, CollectionNotFound, StoreUnavailable
 from rag.ports import Index
 from rag.store.collection import Collection
@@ -130,7 +130,7 @@ class EdgeStore:
                 self._open.pop(collection).close()
             with _mapped(f"Collection {collection!r} in {path} cannot be renamed"):
                 path.rename(new)
-                _sync(self._folder)
+                durable.sync(self._folder)
 
     def drop(self, collection: str) -> None:
         path = self._folder / check_name(collection)
@@ -251,15 +251,6 @@ class EdgePoints:
     def flush(self) -> None:
         with self._using("Writing the index to disk failed") as shard:
             shard.flush()
-
-
-def _sync(folder: Path) -> None:
-    """The names in a folder, on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _index_fields(shard: qe.EdgeShard) -> None:
